@@ -1,0 +1,1 @@
+"""Hulls, moments, distributions, tables and figures."""

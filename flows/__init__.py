@@ -1,0 +1,1 @@
+"""What runs: the two-step protocol and its relatives, campaigns, launchers."""

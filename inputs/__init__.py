@@ -1,0 +1,1 @@
+"""What goes into a calculation: charge states, hosts, orderings, protocols, input sets."""

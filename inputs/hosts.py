@@ -1,0 +1,265 @@
+"""Idealised hosts: the crystal with every working-ion site filled, and which sublattices order.
+
+A host is data (data/hosts.yaml) or a CIF. Its symmetry is found once, here, with an explicit tolerance, and never again
+on a relaxed cell. Supercells of a host are in `supercells`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spglib
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pymatgen.analysis.bond_valence import BVAnalyzer
+from pymatgen.core import Element, Lattice, Structure
+
+from .yaml_files import first_problem, parse_yaml
+
+DEFAULT_SYMPREC = 0.01
+"""Angstrom: tolerance for the symmetry of an idealised host."""
+
+
+class ReferenceCell(BaseModel):
+    """A relaxed conventional cell of the host at one working-ion fraction; the audit interpolates between them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    fraction: float = Field(ge=0, le=1, description="occupied working-ion sites / sites of the full host")
+    lengths: tuple[float, float, float] = Field(description="cell lengths, A")
+    source: str
+
+
+class Host(BaseModel):
+    """An idealised crystal with a working-ion sublattice and a redox sublattice.
+
+    Raises
+    ------
+    ValueError
+        If a sublattice is missing or mixed, charges are missing, or the number of operations is not the expected one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=(cached_property,))
+    name: str
+    structure: Structure = Field(description="all working-ion sites filled, plain elements, sites in host order")
+    working_ion: str = Field(description="element that can be removed")
+    redox_element: str = Field(description="element with two charge states")
+    oxidation_states: dict[str, int] = Field(description="formal charge of every element but the redox one, e")
+    symprec: float = Field(default=DEFAULT_SYMPREC, description="symmetry tolerance, A")
+    formula_units: int = Field(ge=1, description="formula units per host cell")
+    source: str
+    reference_cells: tuple[ReferenceCell, ...] = ()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check that both sublattices exist and every other element has a charge."""
+        symbols = {site.specie.symbol for site in self.structure}
+        for role, symbol in (("working ion", self.working_ion), ("redox element", self.redox_element)):
+            if symbol not in symbols:
+                raise ValueError(f"host {self.name}: {role} {symbol} is not among its elements {sorted(symbols)}")
+        missing = sorted(symbols - {self.redox_element} - set(self.oxidation_states))
+        if missing:
+            raise ValueError(f"host {self.name}: no oxidation state for {', '.join(missing)}; add oxidation_states")
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of what the host is (not of its name): lattice and sites to 1e-4, roles, charges."""
+        sites = [[site.specie.symbol, *_rounded_position(site.frac_coords)] for site in self.structure]
+        content = {
+            "lattice": np.round(self.structure.lattice.matrix, 4).tolist(),
+            "sites": sites,
+            "working_ion": self.working_ion,
+            "redox_element": self.redox_element,
+            "oxidation_states": dict(sorted(self.oxidation_states.items())),
+        }
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    @cached_property
+    def operations(self) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+        """Space-group operations, rotations (n, 3, 3) and translations (n, 3), in fractional coordinates."""
+        cell = (
+            self.structure.lattice.matrix,
+            self.structure.frac_coords,
+            [site.specie.Z for site in self.structure],
+        )
+        dataset = spglib.get_symmetry(cell, symprec=self.symprec)
+        return np.asarray(dataset["rotations"], dtype=int), np.asarray(dataset["translations"], dtype=float)
+
+    def with_redox_element(self, symbol: str) -> Host:
+        """The same framework with another redox element (LiMnPO4 from LiFePO4, say); needs relaxing like any host."""
+        structure = self.structure.copy()
+        structure.replace_species({self.redox_element: symbol})
+        return self.model_copy(update={"structure": structure, "redox_element": symbol, "reference_cells": ()})
+
+
+def _rounded_position(frac: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 4) for value in np.mod(np.round(frac, 4), 1.0)]
+
+
+def in_host_order(structure: Structure) -> Structure:
+    """Sites sorted by element (electronegativity, symbol) and then by position: the order every key refers to."""
+
+    def rank(site: Any) -> tuple[float, str, list[float]]:
+        return site.specie.X, site.specie.symbol, _rounded_position(site.frac_coords)
+
+    return Structure.from_sites(sorted(structure, key=rank), to_unit_cell=True)
+
+
+@cache
+def _shipped() -> dict[str, Any]:
+    path = files("valenceflow.inputs.data") / "hosts.yaml"
+    return parse_yaml(path.read_text(encoding="utf-8"), "hosts.yaml")
+
+
+def host_names() -> list[str]:
+    """Names of the hosts that come with the package."""
+    return list(_shipped())
+
+
+@cache
+def get_host(name: str) -> Host:
+    """A shipped host by name; its number of symmetry operations is asserted.
+
+    Raises
+    ------
+    ValueError
+        If no host has this name, or spglib finds another number of operations than the data says.
+    """
+    if name not in _shipped():
+        raise ValueError(f"unknown host {name!r}; known: {', '.join(host_names())}, or give the path of a CIF")
+    return host_from_fields(name, _shipped()[name])
+
+
+def host_from_fields(name: str, fields: Mapping[str, Any]) -> Host:
+    """Build a host from the fields of a hosts.yaml entry."""
+    entry = dict(fields)
+    try:
+        expected = entry.pop("operations")
+        sites = entry.pop("sites")
+        structure = Structure.from_spacegroup(
+            entry.pop("space_group"),
+            Lattice.from_parameters(*entry.pop("lattice")),
+            [site["element"] for site in sites],
+            [site["position"] for site in sites],
+        )
+        host = Host(name=name, structure=in_host_order(structure), **entry)
+    except ValidationError as err:
+        raise ValueError(f"host {name}: {first_problem(err)}") from err
+    except KeyError as err:
+        raise ValueError(f"host {name}: the field {err} is missing") from err
+    found = len(host.operations[0])
+    if found != expected:
+        raise ValueError(f"host {name}: {found} symmetry operations at {host.symprec} A where {expected} were expected")
+    return host
+
+
+def host_from_cif(
+    path: Path,
+    working_ion: str,
+    redox_element: str,
+    oxidation_states: Mapping[str, int] | None = None,
+    symprec: float = DEFAULT_SYMPREC,
+) -> Host:
+    """Read a host from a CIF whose charges the user has confirmed.
+
+    Partial occupancy of the working ion is read as its sites; anywhere else it is refused.
+
+    Parameters
+    ----------
+    path : the CIF.
+    working_ion, redox_element : element symbols.
+    oxidation_states : charge of every element but the redox one, e. None: proposed from bond valences and refused.
+    symprec : symmetry tolerance, A.
+
+    Raises
+    ------
+    ValueError
+        If the file is unreadable, an occupancy is partial off the working-ion sublattice, or charges are not confirmed.
+    """
+    structure = in_host_order(_ordered_sites(_read_cif(path), working_ion, path))
+    symbols = sorted({site.specie.symbol for site in structure})
+    for role, symbol in (("working_ion", working_ion), ("couple", redox_element)):
+        if symbol not in symbols:
+            raise ValueError(f"{path.name}: {role} names {symbol}, but its elements are {', '.join(symbols)}")
+    if oxidation_states is None:
+        oxidation_states = _charges_written_in(path, redox_element)
+    if oxidation_states is None:
+        proposal = _proposed_charges(structure, redox_element)
+        raise ValueError(
+            f"{path.name}: oxidation states are not confirmed; bond valences propose {proposal}: add the line "
+            f"`oxidation_states: {proposal}` (corrected where needed)"
+        )
+    unknown = sorted(set(oxidation_states) - set(symbols))
+    if unknown:
+        raise ValueError(f"oxidation_states names {', '.join(unknown)}, which {path.name} does not contain")
+    return Host(
+        name=path.stem,
+        structure=structure,
+        working_ion=working_ion,
+        redox_element=redox_element,
+        oxidation_states=dict(oxidation_states),
+        symprec=symprec,
+        formula_units=sum(site.specie.symbol == redox_element for site in structure),
+        source=f"CIF {path.name}",
+    )
+
+
+def _read_cif(path: Path) -> Structure:
+    try:
+        with warnings.catch_warnings():
+            # pymatgen warns about rounded special positions; the operation count found is shown to the user instead.
+            warnings.simplefilter("ignore")
+            return Structure.from_file(path)
+    except FileNotFoundError as err:
+        raise ValueError(f"{path}: no such file") from err
+    except Exception as err:  # pymatgen raises many kinds for a broken file; each becomes one line for the user
+        raise ValueError(f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}") from err
+
+
+def _ordered_sites(structure: Structure, working_ion: str, path: Path) -> Structure:
+    species, positions = [], []
+    for site in structure:
+        elements = {Element(specie.symbol): amount for specie, amount in site.species.items()}
+        if len(elements) != 1:
+            raise ValueError(f"{path.name}: site {site.frac_coords.round(3).tolist()} mixes {site.species_string}; order it first")
+        element, amount = next(iter(elements.items()))
+        if abs(amount - 1) > 1e-3 and element.symbol != working_ion:
+            raise ValueError(
+                f"{path.name}: partial occupancy of {element.symbol} at {site.frac_coords.round(3).tolist()}; only the "
+                f"working ion ({working_ion}) may be partial: order the others first"
+            )
+        species.append(element)
+        positions.append(site.frac_coords)
+    return Structure(structure.lattice, species, positions)
+
+
+def _charges_written_in(path: Path, redox_element: str) -> dict[str, int] | None:
+    """Oxidation states that the file itself gives for every element but the redox one, else None."""
+    charges: dict[str, int] = {}
+    for site in _read_cif(path):
+        for specie in site.species:
+            state = getattr(specie, "oxi_state", None)
+            if specie.symbol == redox_element:
+                continue
+            if state is None or state != int(state):
+                return None
+            charges[specie.symbol] = int(state)
+    return charges
+
+
+def _proposed_charges(structure: Structure, redox_element: str) -> str:
+    try:
+        valences = BVAnalyzer().get_valences(structure)
+    except ValueError:  # no assignment found
+        guesses = structure.composition.oxi_state_guesses()
+        found = {symbol: round(charge) for symbol, charge in guesses[0].items()} if guesses else {}
+    else:
+        found = {site.specie.symbol: int(valence) for site, valence in zip(structure, valences, strict=True)}
+    found.pop(redox_element, None)
+    return "{" + ", ".join(f"{symbol}: {charge}" for symbol, charge in found.items()) + "}"

@@ -1,0 +1,1 @@
+"""Charge and working-ion orderings: symmetry group, identity, listing, sampling."""

@@ -1,0 +1,246 @@
+"""Symmetry of a supercell as permutations of its ordering sites, Burnside counts and the joint key.
+
+An ordering is a bit string: working-ion bits (1 = occupied) followed by charge bits (1 = high state), both in host order.
+One operation moves all sublattices together: making each sublattice canonical on its own would merge different orderings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..supercells import HostSupercell
+
+Bits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class JointKey:
+    """Canonical name of an ordering: the smallest image of its bit string under the supercell's group.
+
+    `str(key)` is `WORKING.CHARGE` in hexadecimal, the first site as the most significant bit; a calculation with free
+    charge order has `free` in the place of the charge bits.
+    """
+
+    working: Bits
+    charge: Bits | None
+
+    def __str__(self) -> str:
+        charge = "free" if self.charge is None else _hex(self.charge)
+        return f"{_hex(self.working)}.{charge}"
+
+
+def _hex(bits: Bits) -> str:
+    width = -(-len(bits) // 4)
+    return f"{int(''.join('1' if bit else '0' for bit in bits) or '0', 2):0{width}x}"
+
+
+def bits_from_hex(text: str, length: int) -> Bits:
+    """Bits from one half of a key.
+
+    Raises
+    ------
+    ValueError
+        If the text is no hexadecimal number of that many bits.
+    """
+    try:
+        number = int(text, 16)
+    except ValueError as err:
+        raise ValueError(f"{text!r} is no hexadecimal ordering; copy a key from `valenceflow orderings list`") from err
+    if number.bit_length() > length or len(text) != -(-length // 4):
+        raise ValueError(f"{text!r} does not describe {length} sites; the key belongs to another supercell")
+    return np.array([bit == "1" for bit in f"{number:0{length}b}"], dtype=bool) if length else np.zeros(0, dtype=bool)
+
+
+@dataclass(frozen=True)
+class OrderingGroup:
+    """The operations of a host that map the supercell onto itself, as permutations of working-ion and redox sites.
+
+    Attributes
+    ----------
+    permutations : (n_operations, n_working + n_redox) ints; row g sends the ordering `bits` to `bits[g]`. Rows are
+        distinct; together they are a group, so the set of images does not depend on the direction.
+    n_working, n_redox : sites on the two sublattices.
+    """
+
+    permutations: NDArray[np.int_]
+    n_working: int
+    n_redox: int
+
+    @property
+    def order(self) -> int:
+        """Number of distinct operations."""
+        return len(self.permutations)
+
+    @cached_property
+    def working_permutations(self) -> NDArray[np.int_]:
+        """(n_operations, n_working): the action on the working-ion sites."""
+        return self.permutations[:, : self.n_working]
+
+    @cached_property
+    def redox_permutations(self) -> NDArray[np.int_]:
+        """(n_operations, n_redox): the action on the redox sites, counted from 0."""
+        return self.permutations[:, self.n_working :] - self.n_working
+
+    def stabiliser(self, working: ArrayLike) -> NDArray[np.int_]:
+        """Redox permutations of the operations that leave a working-ion ordering as it is.
+
+        Parameters
+        ----------
+        working : (n_working,) bool.
+
+        Returns
+        -------
+        (n_stabiliser, n_redox) ints, possibly with equal rows where an operation moves only working-ion sites.
+        """
+        bits = _checked(working, self.n_working, "working-ion")
+        return self.redox_permutations[(bits[self.working_permutations] == bits).all(axis=1)]
+
+    def key(self, working: ArrayLike, charge: ArrayLike | None) -> JointKey:
+        """Canonical key of an ordering; equal keys mean symmetry-equivalent orderings.
+
+        Parameters
+        ----------
+        working : (n_working,) bool, True = occupied.
+        charge : (n_redox,) bool, True = high state; None for a free charge order.
+        """
+        occupied = _checked(working, self.n_working, "working-ion")
+        if charge is None:
+            return JointKey(_smallest_row(occupied[self.working_permutations]), None)
+        high = _checked(charge, self.n_redox, "charge")
+        smallest = _smallest_row(np.concatenate([occupied, high])[self.permutations])
+        return JointKey(smallest[: self.n_working], smallest[self.n_working :])
+
+    def multiplicity(self, working: ArrayLike, charge: ArrayLike) -> int:
+        """Charge arrangements equivalent to this one under the stabiliser of its working-ion ordering."""
+        images = _checked(charge, self.n_redox, "charge")[self.stabiliser(working)]
+        return len(np.unique(np.packbits(images, axis=1), axis=0))
+
+
+def _checked(bits: ArrayLike, length: int, what: str) -> Bits:
+    array = np.asarray(bits, dtype=bool)
+    if array.shape != (length,):
+        raise ValueError(f"{what} ordering has shape {array.shape}, expected ({length},)")
+    return array
+
+
+def _smallest_row(rows: Bits) -> Bits:
+    packed = np.packbits(rows, axis=1)
+    best: Bits = rows[min(range(len(rows)), key=lambda i: packed[i].tobytes())]
+    return best
+
+
+@lru_cache(maxsize=32)
+def ordering_group(cell: HostSupercell) -> OrderingGroup:
+    """Find the permutations of a supercell's ordering sites, exactly in integers.
+
+    Raises
+    ------
+    ValueError
+        If the tolerance maps a site onto none or onto a different sublattice.
+    """
+    rotations, shifts = cell.host.operations
+    sites = cell.host.structure
+    ordering = np.concatenate([cell.working_sites, cell.redox_sites])
+    label = np.full(len(sites) * cell.n_cells, -1)
+    label[ordering] = np.arange(len(ordering))
+    host_sites = np.unique(ordering // cell.n_cells)
+    rows = []
+    for rotation, shift in zip(rotations, shifts, strict=True):
+        if not _maps_superlattice(cell, rotation):
+            continue
+        images = {s: _image_of_host_site(cell, int(s), rotation, shift) for s in host_sites}
+        for start in cell.translations:
+            row = np.empty(len(ordering), dtype=int)
+            for s, (target, offset) in images.items():
+                moved = cell.reduce(cell.translations @ rotation.T + offset + start)
+                row[label[s * cell.n_cells + np.arange(cell.n_cells)]] = label[
+                    target * cell.n_cells + _cell_index(cell, moved)
+                ]
+            rows.append(row)
+    permutations = np.unique(np.array(rows), axis=0)
+    if (permutations < 0).any():
+        raise ValueError(f"host {cell.host.name}: an operation mixes the ordering sublattices with other sites")
+    return OrderingGroup(permutations, len(cell.working_sites), len(cell.redox_sites))
+
+
+def _maps_superlattice(cell: HostSupercell, rotation: NDArray[np.int_]) -> bool:
+    return not cell.reduce(cell.matrix_array @ rotation.T).any()
+
+
+def _image_of_host_site(
+    cell: HostSupercell, index: int, rotation: NDArray[np.int_], shift: NDArray[np.float64]
+) -> tuple[int, NDArray[np.int_]]:
+    """Host site and integer cell offset to which one operation sends a host site."""
+    host = cell.host.structure
+    image = rotation @ host[index].frac_coords + shift
+    same = [i for i, site in enumerate(host) if site.specie == host[index].specie]
+    difference = image - np.array([host[i].frac_coords for i in same])
+    offset = np.round(difference).astype(int)
+    distances = np.linalg.norm((difference - offset) @ host.lattice.matrix, axis=1)
+    best = int(np.argmin(distances))
+    # spglib accepts atoms within symprec of their images; a mean over operations can lie a few times farther.
+    if distances[best] > max(10 * cell.host.symprec, 1e-3):
+        raise ValueError(
+            f"host {cell.host.name}: an operation found at {cell.host.symprec} A sends site {index} "
+            f"{distances[best]:.3f} A away from any {host[index].specie}; use another tolerance"
+        )
+    return same[best], offset[best]
+
+
+def _cell_index(cell: HostSupercell, translations: NDArray[np.int_]) -> NDArray[np.int_]:
+    table = {tuple(row): i for i, row in enumerate(cell.translations.tolist())}
+    return np.array([table[tuple(row)] for row in translations.tolist()])
+
+
+def cycle_lengths(permutation: NDArray[np.int_]) -> list[int]:
+    """Lengths of the cycles of one permutation."""
+    seen, lengths = np.zeros(len(permutation), dtype=bool), []
+    for start in range(len(permutation)):
+        length, i = 0, start
+        while not seen[i]:
+            seen[i] = True
+            i, length = int(permutation[i]), length + 1
+        if length:
+            lengths.append(length)
+    return lengths
+
+
+def _fixed_arrangements(lengths: Sequence[int], n_ones: int) -> int:
+    """Arrangements with `n_ones` ones that a permutation with these cycles leaves as they are."""
+    ways = [1] + [0] * n_ones
+    for length in lengths:
+        for total in range(n_ones, length - 1, -1):
+            ways[total] += ways[total - length]
+    return ways[n_ones]
+
+
+def burnside_count(permutations: NDArray[np.int_], n_ones: int) -> int:
+    """Count orbits of arrangements of `n_ones` ones by Burnside's lemma.
+
+    Parameters
+    ----------
+    permutations : (n_operations, n_sites) a group acting on the sites (each element equally often).
+    n_ones : ones in the arrangement.
+    """
+    if len(permutations) == 1:
+        return comb(permutations.shape[1], n_ones)
+    total = sum(_fixed_arrangements(cycle_lengths(row), n_ones) for row in permutations)
+    if total % len(permutations):
+        raise ValueError(f"{len(permutations)} permutations are no group: their fixed points sum to {total}")
+    return total // len(permutations)
+
+
+def joint_burnside_count(group: OrderingGroup, n_occupied: int, n_high: int) -> int:
+    """Count joint orderings of working ions and charges by Burnside's lemma."""
+    pairs = zip(group.working_permutations, group.redox_permutations, strict=True)
+    total = sum(
+        _fixed_arrangements(cycle_lengths(w), n_occupied) * _fixed_arrangements(cycle_lengths(c), n_high)
+        for w, c in pairs
+    )
+    return total // group.order

@@ -1,0 +1,1 @@
+"""What is kept: documents, the SQLite store, queries."""
