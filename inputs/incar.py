@@ -20,8 +20,8 @@ def protocol_incar(protocol: Protocol, calculation: Calculation, structure: Stru
     """Make the INCAR of one calculation.
 
     Without an element that carries U (x = 0 in step 1: the surrogate is on every redox site) there is no LDAU
-    tag at all. Such a cell stays spin-polarised, with MAGMOM 0 and NUPDOWN 0: ISPIN 1 would be another protocol
-    under the same hash.
+    tag at all. Such a cell stays spin-polarised, with MAGMOM 0 and NUPDOWN 0: ISPIN 1 would be another
+    protocol under the same hash.
 
     Parameters
     ----------

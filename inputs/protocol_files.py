@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pymatgen.io.vasp.inputs import Incar
 
-from .incar_tags import TAGS_OF_OTHER_FIELDS
+from .incar_tags import LAUNCH_TAGS, TAGS_OF_OTHER_FIELDS
 from .yaml_files import first_problem, parse_yaml
 
 _PRESETS = files("valenceflow.inputs.data.protocols")
@@ -95,9 +96,13 @@ def explain_misfit(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _remedy(field: str, known: tuple[str, ...]) -> str:
-    if field.isupper():
-        home = TAGS_OF_OTHER_FIELDS.get(field, "incar")
-        return "an INCAR tag goes under `incar`" if home == "incar" else f"{field} is written from `{home}`"
+    tag = field.upper()
+    if tag in TAGS_OF_OTHER_FIELDS:
+        return f"{tag} is written from `{TAGS_OF_OTHER_FIELDS[tag]}`"
+    if tag in LAUNCH_TAGS:
+        return f"{tag} changes no energy; give it per launch (user_incar_settings)"
+    if tag in Incar.INCAR_PARAMS:
+        return "an INCAR tag goes under `incar`"
     if near := get_close_matches(field, known, n=1):
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(known)}"

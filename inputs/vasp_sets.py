@@ -23,6 +23,9 @@ from .protocol import Calculation, Protocol, load_protocol
 
 PathLike: TypeAlias = str | Path
 
+DEFAULT_PROTOCOL = "paper-2026"
+"""The protocol of the paper's section 4.1, used where none is named."""
+
 # Switches of pymatgen's input sets that would change the structure or the physics behind the protocol's back.
 _SWITCHED_OFF: dict[str, Any] = {
     "constrain_total_magmom": False,  # NUPDOWN is the protocol's
@@ -47,8 +50,8 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
     ----------
     protocol : a protocol, or the name or path of one.
     calculation : relax or static.
-    kpoints_mesh : Gamma-centred mesh; None takes the protocol's rule on the structure's lattice. The mesh of a
-        configuration is decided once, on its idealised supercell, and passed to every step.
+    kpoints_mesh : Gamma-centred mesh; None takes the protocol's rule on the structure's lattice. The mesh of
+        a configuration is decided once, on its idealised supercell, and passed to every step.
     user_incar_settings : launch tags (NCORE, KPAR ...) and limits; what contradicts the protocol is refused.
 
     Raises
@@ -70,7 +73,7 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
     """
 
     config_dict: dict[str, Any] = field(default_factory=dict)
-    protocol: Protocol = field(default_factory=lambda: load_protocol("paper-2026"))
+    protocol: Protocol = field(default_factory=lambda: load_protocol(DEFAULT_PROTOCOL))
     calculation: Calculation = "relax"
     kpoints_mesh: Mesh | None = None
     # The order of the sites is the caller's, who keeps the permutation (atomate2 0.1.5 ignores this switch).
@@ -141,8 +144,8 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
             title = str(single.keywords.get("TITEL", ""))
             if date is not None and date not in title.split():
                 raise ValueError(
-                    f"POTCAR {single.symbol} is {title!r}, not that of {date} as in protocol {self.protocol.name}; "
-                    f"install {self.protocol.potcar.functional}, or write other dates in a protocol of your own"
+                    f"POTCAR {single.symbol} is {title!r}, not of {date} as protocol {self.protocol.name}; "
+                    f"install {self.protocol.potcar.functional}, or put its date in a protocol of your own"
                 )
         return potcar
 
@@ -157,7 +160,7 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
         """Refuse a previous run (None is no run)."""
         if prev_dir is not None:
             raise ValueError(
-                f"prev_dir = {str(prev_dir)!r}: a charge-ordered calculation starts from its charge states, not from "
+                f"prev_dir = {str(prev_dir)!r}: a calculation starts from its charge states, not from "
                 "measured moments; pass the structure with initial moments and no prev_dir"
             )
 
@@ -222,7 +225,7 @@ def _not_by_element(updates: Mapping[str, Any]) -> Mapping[str, Any]:
     for tag, value in updates.items():
         if isinstance(value, Mapping):
             raise ValueError(
-                f"ATOMATE2_VASP_INCAR_UPDATES has {tag} = {value!r}, which atomate2 would write into the INCAR "
-                "as it stands; remove it: moments and U follow the charge states"
+                f"ATOMATE2_VASP_INCAR_UPDATES has {tag} = {value!r}, which atomate2 would write "
+                "into the INCAR as it stands; remove it: moments and U follow the charge states"
             )
     return updates
