@@ -1,0 +1,299 @@
+# ruff: noqa: S608  # SQL is built from quoted names only; values are parameters
+"""MongoDB filters as SQL conditions on indexed fields: what SQL may decide, and what it must leave open.
+
+Each filter becomes a `Pushdown` of two conditions. ``may`` holds for every matching document, and perhaps for
+some more; ``must`` holds for matching documents only, and perhaps not for all of them. Documents between the
+two are decided by mongomock_ng on the document itself, so that the answer never depends on an index. Used by
+`stores.sqlite_query`.
+
+An indexed field is a column whose value keeps MongoDB's order within a type:
+
+================ =====================================================================
+value            column
+================ =====================================================================
+missing, null    NULL
+number           the number (reals perhaps off by their last digit: SQLite's parser)
+string           the string
+false, true      blobs B0, B1
+date             blob D2026-01-01T12:00:00.000
+all else         blob O ("opaque"): arrays, fields within arrays, objects, NaN, ...
+================ =====================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+import orjson
+
+from .sqlite_json import TAG, format_date
+
+# Larger integers are not exact as doubles; they are left to the filter on the document.
+_EXACT_INTEGER = 2**53
+_LONGEST_OR = 100  # alternatives written out in SQL
+_INDEXABLE = re.compile(r'[^."\\\x00-\x1f$][^."\\\x00-\x1f]*(\.[^."\\\x00-\x1f$][^."\\\x00-\x1f]*)*')
+
+OPAQUE = b"O"
+
+
+class Sql(NamedTuple):
+    """Condition with its parameters."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+TRUE = Sql("1")
+FALSE = Sql("0")
+
+
+class Pushdown(NamedTuple):
+    """Condition that no match escapes, and condition that only matches satisfy."""
+
+    may: Sql
+    must: Sql
+
+
+UNDECIDED = Pushdown(may=TRUE, must=FALSE)
+
+
+def is_indexable(path: str) -> bool:
+    """Whether SQLite can address a dotted field (no quotes, backslashes, control characters, leading $)."""
+    return _INDEXABLE.fullmatch(path) is not None
+
+
+def json_path(parts: Sequence[str]) -> str:
+    """SQLite's path to a field, e.g. ``$."output"."energy"``, as a quoted SQL string."""
+    path = "$" + "".join(f'."{part}"' for part in parts)
+    return "'" + path.replace("'", "''") + "'"
+
+
+def column_expression(path: str) -> str:
+    """Give the SQL expression of an indexed field's column."""
+    parts = path.split(".")
+    prefixes = [json_path(parts[: n + 1]) for n in range(len(parts))]
+    here = prefixes[-1]
+    date = json_path([*parts, TAG + "date"])
+    arrays = " OR ".join(f"json_type(doc, {prefix}) = 'array'" for prefix in prefixes)
+    return (
+        f"CASE WHEN {arrays} THEN x'4f' ELSE CASE json_type(doc, {here}) "
+        f"WHEN 'text' THEN json_extract(doc, {here}) "
+        f"WHEN 'integer' THEN json_extract(doc, {here}) "
+        f"WHEN 'real' THEN json_extract(doc, {here}) "
+        "WHEN 'true' THEN x'4231' WHEN 'false' THEN x'4230' "
+        f"WHEN 'object' THEN COALESCE(CAST('D' || json_extract(doc, {date}) AS BLOB), x'4f') END END"
+    )
+
+
+def quoted(name: str) -> str:
+    """Name of a table or column as SQL wants it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def pushdown(criteria: Mapping[str, Any], columns: Mapping[str, str]) -> Pushdown:
+    """Translate a MongoDB filter as far as indexes go.
+
+    Parameters
+    ----------
+    criteria : the filter, its dates naive UTC.
+    columns : column name of each indexed dotted field.
+
+    Returns
+    -------
+    The pair of conditions; (1, 0) where no index helps.
+    """
+    return _every(_clause(key, condition, columns) for key, condition in criteria.items())
+
+
+def fields_of(criteria: Any) -> set[str] | None:
+    """Dotted fields a filter looks at; None if it may look at any (``$expr`` and the like)."""
+    if not isinstance(criteria, Mapping):
+        return None
+    fields: set[str] = set()
+    for key, condition in criteria.items():
+        if key == "$comment":
+            continue
+        if key in ("$and", "$or", "$nor") and isinstance(condition, list | tuple):
+            for part in condition:
+                inner = fields_of(part)
+                if inner is None:
+                    return None
+                fields |= inner
+        elif isinstance(key, str) and is_indexable(key):
+            fields.add(key)
+        else:
+            return None
+    return fields
+
+
+def _clause(key: str, condition: Any, columns: Mapping[str, str]) -> Pushdown:
+    if key in ("$and", "$or", "$nor"):
+        if not isinstance(condition, list | tuple) or not all(
+            isinstance(part, Mapping) for part in condition
+        ):
+            return UNDECIDED
+        parts = [pushdown(part, columns) for part in condition]
+        if key == "$and":
+            return _every(parts)
+        some = _some(parts)
+        return some if key == "$or" else Pushdown(may=_not(some.must), must=_not(some.may))
+    if key not in columns:
+        return UNDECIDED
+    column = quoted(columns[key])
+    if isinstance(condition, Mapping):
+        if not condition or not all(
+            isinstance(operator, str) and operator[:1] == "$" for operator in condition
+        ):
+            return UNDECIDED
+        return _every(_operator(column, operator, value) for operator, value in condition.items())
+    return _equal(column, condition)
+
+
+def _operator(column: str, operator: str, value: Any) -> Pushdown:
+    match operator:
+        case "$eq":
+            return _equal(column, value)
+        case "$ne":
+            return _unequal(column, value)
+        case "$in" if isinstance(value, list | tuple):
+            return _any_of(column, value)
+        case "$nin" if isinstance(value, list | tuple):
+            some = _any_of(column, value)
+            return Pushdown(may=_not(some.must), must=_not(some.may))
+        case "$gt" | "$gte" | "$lt" | "$lte":
+            return _compared(column, operator, value)
+        case "$exists":
+            missing = _or(Sql(f"{column} IS NULL"), _opaque(column))
+            return Pushdown(may=TRUE, must=_not(missing)) if value else Pushdown(may=missing, must=FALSE)
+    return UNDECIDED
+
+
+def _equal(column: str, value: Any) -> Pushdown:
+    if value is None:
+        return Pushdown(may=_or(Sql(f"{column} IS NULL"), _opaque(column)), must=FALSE)
+    if isinstance(value, bool):
+        # mongomock_ng, unlike MongoDB, takes True for 1.
+        exact = Sql(f"{column} = ?", (b"B1" if value else b"B0",))
+        return Pushdown(may=_or(exact, _near(column, int(value)), _opaque(column)), must=exact)
+    if _is_number(value):
+        exact = Sql(f"({column} = ? AND typeof({column}) = 'integer')", (value,))
+        booleans = [Sql(f"{column} = ?", (b"B1" if value else b"B0",))] if value in (0, 1) else []
+        return Pushdown(may=_or(_near(column, value), *booleans, _opaque(column)), must=exact)
+    scalar = _scalar(value)
+    if scalar is None:
+        return UNDECIDED
+    exact = Sql(f"{column} = ?", (scalar,))
+    return Pushdown(may=_or(exact, _opaque(column)), must=exact)
+
+
+def _unequal(column: str, value: Any) -> Pushdown:
+    equal = _equal(column, value)
+    if (scalar := _scalar(value)) is None:
+        return Pushdown(may=_not(equal.must), must=_not(equal.may))
+    # Written as ranges, the negation of an equality can use the index.
+    other = Sql(f"({column} IS NULL OR {column} < ? OR {column} > ?)", (scalar, scalar))
+    return Pushdown(may=other, must=_not(equal.may))
+
+
+def _any_of(column: str, values: Sequence[Any]) -> Pushdown:
+    if values and all(type(value) is str and _scalar(value) is not None for value in values):
+        # One parameter for any number of strings.
+        exact = Sql(f"{column} IN (SELECT value FROM json_each(?))", (orjson.dumps(list(values)).decode(),))
+        return Pushdown(may=_or(exact, _opaque(column)), must=exact)
+    if not values or len(values) > _LONGEST_OR:
+        return UNDECIDED
+    return _some([_equal(column, value) for value in values])
+
+
+def _compared(column: str, operator: str, value: Any) -> Pushdown:
+    """Comparison within the type of the value, as MongoDB brackets it."""
+    if _is_number(value):
+        low, high = _bracket(value)
+        if operator in ("$gt", "$gte"):
+            may, must = (Sql(f"({column} >= ? AND {column} < '')", (bound,)) for bound in (low, high))
+        else:
+            may, must = (Sql(f"({column} <= ?)", (bound,)) for bound in (high, low))
+        return Pushdown(may=_or(may, _opaque(column)), must=must)
+    scalar = _scalar(value)
+    if scalar is None:
+        return UNDECIDED
+    first, after = ("''", "x''") if isinstance(scalar, str) else ("x'44'", "x'45'")
+    sign = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}[operator]
+    type_end = f"{column} < {after}" if operator in ("$gt", "$gte") else f"{column} >= {first}"
+    exact = Sql(f"({column} {sign} ? AND {type_end})", (scalar,))
+    return Pushdown(may=_or(exact, _opaque(column)), must=exact)
+
+
+def _scalar(value: Any) -> str | bytes | None:
+    """Column of a string or date; None for other values."""
+    if isinstance(value, str):
+        text = str(value.value if isinstance(value, Enum) else value)
+        return None if "\0" in text or not _is_unicode(text) else text
+    if isinstance(value, datetime):
+        return b"D" + format_date(value).encode()
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a string has no lone surrogates, which neither JSON nor SQLite can hold."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _EXACT_INTEGER
+
+
+def _bracket(value: float) -> tuple[float, float]:
+    """Bounds that hold a number however SQLite's parser rounded its last digit."""
+    width = abs(value) * 1e-14 + 1e-300
+    return float(value - width), float(value + width)
+
+
+def _near(column: str, value: float) -> Sql:
+    return Sql(f"{column} BETWEEN ? AND ?", _bracket(value))
+
+
+def _opaque(column: str) -> Sql:
+    return Sql(f"{column} >= x'4f'")
+
+
+def _every(parts: Iterable[Pushdown]) -> Pushdown:
+    listed = list(parts)
+    return Pushdown(may=_and(*(p.may for p in listed)), must=_and(*(p.must for p in listed)))
+
+
+def _some(parts: Iterable[Pushdown]) -> Pushdown:
+    listed = list(parts)
+    return Pushdown(may=_or(*(p.may for p in listed)), must=_or(*(p.must for p in listed)))
+
+
+def _and(*conditions: Sql) -> Sql:
+    if FALSE in conditions:
+        return FALSE
+    return _joined(" AND ", [c for c in conditions if c != TRUE]) or TRUE
+
+
+def _or(*conditions: Sql) -> Sql:
+    if TRUE in conditions:
+        return TRUE
+    return _joined(" OR ", [c for c in conditions if c != FALSE]) or FALSE
+
+
+def _not(condition: Sql) -> Sql:
+    if condition in (TRUE, FALSE):
+        return FALSE if condition == TRUE else TRUE
+    # A condition on a missing field is NULL in SQL; it counts as not satisfied.
+    return Sql(f"NOT COALESCE({condition.text}, 0)", condition.parameters)
+
+
+def _joined(word: str, conditions: Sequence[Sql]) -> Sql | None:
+    if not conditions:
+        return None
+    if len(conditions) == 1:
+        return conditions[0]
+    text = "(" + word.join(condition.text for condition in conditions) + ")"
+    return Sql(text, tuple(value for condition in conditions for value in condition.parameters))

@@ -1,0 +1,123 @@
+"""MongoDB queries on a table of JSON documents: find, count, distinct.
+
+SQL narrows the documents down where an index allows (`stores.sqlite_pushdown`); what matches is always
+decided by mongomock_ng (`stores.sqlite_mongo`). Used by `stores.sqlite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from .sqlite_mongo import Filter, identity, matches, prepared, sort_key, values_at
+from .sqlite_projection import Projection
+from .sqlite_pushdown import TRUE, Pushdown, fields_of, is_indexable, pushdown
+from .sqlite_table import DocumentTable
+
+SortOrder = Sequence[tuple[str, int]]
+
+
+def find(
+    table: DocumentTable,
+    criteria: Filter | None,
+    projection: Projection,
+    sort: SortOrder = (),
+    skip: int = 0,
+    limit: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """Documents that match a filter, one at a time; memory holds a few of them and the ids of the rest.
+
+    The table may be written to meanwhile: each document is as it was when read, and one that matches no
+    longer is left out.
+
+    Parameters
+    ----------
+    table : the collection.
+    criteria : MongoDB filter.
+    projection : fields to return.
+    sort : (field, 1 or -1) pairs, the first the most important.
+    skip, limit : matching documents to pass over, and to return at most (0: all).
+    """
+    filters = prepared(criteria)
+    conditions = pushdown(filters, table.columns)
+    looked_at = fields_of(filters)
+    needed = _union(looked_at, projection.fields)
+    if sort:
+        ids: Iterable[int] | None = _sorted_ids(table, filters, conditions, sort)
+    elif conditions.may != TRUE:
+        ids = [candidate.id for candidate in table.candidates(conditions)]
+    elif filters and needed is None and looked_at is not None:
+        # Filter on the fields it looks at first; whole documents are read for the matches only.
+        ids = (row for row, part in table.scan(looked_at) if matches(filters, part))
+    else:
+        ids = None
+    rows = table.scan(needed) if ids is None else table.fetch(ids, needed)
+    found = (document for _, document in rows if matches(filters, document))
+    for document in islice(found, skip, skip + limit if limit else None):
+        yield projection(document)
+
+
+def matching_ids(table: DocumentTable, criteria: Filter | None) -> Iterator[int]:
+    """Rows of the documents that match a filter, in order of insertion."""
+    filters = prepared(criteria)
+    conditions = pushdown(filters, table.columns)
+    looked_at = fields_of(filters)
+    if conditions.may == TRUE and conditions.must != TRUE:
+        yield from (row for row, document in table.scan(looked_at) if matches(filters, document))
+        return
+    candidates = table.candidates(conditions)
+    undecided = [candidate.id for candidate in candidates if not candidate.certain]
+    decided = {row for row, document in table.fetch(undecided, looked_at) if matches(filters, document)}
+    yield from (candidate.id for candidate in candidates if candidate.certain or candidate.id in decided)
+
+
+def count(table: DocumentTable, criteria: Filter | None) -> int:
+    """Count the documents that match a filter."""
+    return sum(1 for _ in matching_ids(table, criteria)) if criteria else table.count_all()
+
+
+def distinct(table: DocumentTable, field: str, criteria: Filter | None) -> list[Any]:
+    """Distinct values of a field, first seen first; the elements of arrays count one by one."""
+    if not criteria and field in table.columns and (scalars := table.distinct_scalars(field)) is not None:
+        return scalars
+    found: dict[Any, Any] = {}
+    for document in find(table, criteria, Projection([field])):
+        for value in values_at(field, document):
+            found.setdefault(identity(value), value)
+    return list(found.values())
+
+
+def _sorted_ids(
+    table: DocumentTable, filters: Filter, conditions: Pushdown, sort: SortOrder
+) -> Sequence[int]:
+    """Rows in sorted order: candidates if SQL could sort them, else matches."""
+    if len(sort) == 1 and sort[0][0] in table.columns:
+        field, direction = sort[0]
+        candidates = table.sorted_candidates(conditions, field, descending=direction < 0)
+        if candidates is not None:
+            return candidates
+    fields = [field for field, _ in sort]
+    needed = _union(fields_of(filters), set(fields) if all(map(is_indexable, fields)) else None)
+    if conditions.may == TRUE:
+        rows = table.scan(needed)
+    else:
+        rows = table.fetch((candidate.id for candidate in table.candidates(conditions)), needed)
+    keyed = [
+        (row, [sort_key(field, document) for field in fields])
+        for row, document in rows
+        if matches(filters, document)
+    ]
+    # The least important field first: sorts keep the order of what they find equal.
+    for place, (_, direction) in reversed(list(enumerate(sort))):
+        keyed.sort(key=_key_at(place), reverse=direction < 0)
+    return [row for row, _ in keyed]
+
+
+def _key_at(place: int) -> Callable[[tuple[int, list[Any]]], Any]:
+    return lambda entry: entry[1][place]
+
+
+def _union(first: set[str] | None, second: set[str] | None) -> set[str] | None:
+    """Fields to read for two purposes; None stands for whole documents."""
+    return None if first is None or second is None else first | second
