@@ -1,0 +1,22 @@
+"""Why a rehearsal stops before or during the run, with the words that VASP would print."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """An input that VASP would refuse; the message is what it would print."""
+
+
+def bad_item(tag: str, code: int, found: int) -> InputError:
+    """Return VASP's complaint about one INCAR tag.
+
+    Parameters
+    ----------
+    tag : the INCAR tag.
+    code : VASP's IERR: 0 for a wrong number of values, 5 for one that cannot be read.
+    found : how many values were read.
+    """
+    return InputError(
+        f"Error reading item '{tag}' from file INCAR.\n"
+        f"Error code was IERR= {code} ... . Found N={found:5d} data."
+    )
