@@ -41,9 +41,11 @@ def protocol_incar(protocol: Protocol, calculation: Calculation, structure: Stru
         **_hubbard_tags(protocol, blocks(structure)),
         "MAGMOM": moments,
     }
-    _check_spin_order(protocol, structure, moments)
+    # In this order: measured moments, passed on by mistake, are negative on some anions too; their sum tells
+    # better than a sign what they are.
     if protocol.nupdown == "sum of initial moments":
         tags["NUPDOWN"] = _total_moment(moments)
+    _check_spin_order(protocol, structure, moments)
     return Incar(tags)
 
 
@@ -80,7 +82,7 @@ def poscar_structure(structure: Structure) -> Structure:
         raise ValueError(
             f"{structure.formula} has partly occupied sites; choose an ordering before making inputs"
         )
-    if "selective_dynamics" in structure.site_properties:
+    if any("selective_dynamics" in site.properties for site in structure):
         raise ValueError(
             "selective_dynamics freezes sites, which no protocol records; remove that site property"
         )
@@ -91,12 +93,13 @@ def poscar_structure(structure: Structure) -> Structure:
             f"{len(order)} POSCAR blocks for {len(set(order))} elements ({' '.join(order[:8])} ...); "
             "sort the sites by element first and keep the permutation"
         )
-    moments = structure.site_properties.get("magmom")
+    # Asked site by site: Structure.site_properties warns where a site has none, and initial_moments names it.
+    moments = [site.properties.get("magmom") for site in structure]
     return Structure(
         structure.lattice,
         symbols,
         structure.frac_coords,
-        site_properties=None if moments is None else {"magmom": moments},
+        site_properties={"magmom": moments},
     )
 
 

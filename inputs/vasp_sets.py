@@ -1,7 +1,7 @@
 """VASP input sets made from a protocol, usable as `input_set_generator` of any atomate2 VASP maker.
 
-atomate2's own relax set is PBEsol at 680 eV with KSPACING and gives Fe2+ and Fe3+ the same moment; none of
-its defaults is used. The tags are made in `incar`, overrides are judged in `override_guard`.
+atomate2's own relax set is PBEsol at 680 eV with SIGMA 0.2 and a 2 1 2 mesh, and gives Fe2+ and Fe3+ the same
+moment; none of its defaults is used. The tags are made in `incar`, overrides are judged in `override_guard`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
-
 from valenceflow.inputs.kmesh import KMesh, points_per_reciprocal_length
 from valenceflow.inputs.protocol import Protocol, load_protocol, protocol_names
 
@@ -16,8 +15,8 @@ PUBLISHED_MESHES = {(1, 3, 2): (3, 1, 3), (1, 2, 2): (3, 2, 3), (1, 1, 1): (3, 4
 # The authors' public inputs, typed from their table and not read from our data.
 DTU = {
     "GGA": "PE", "PREC": "Accurate", "ENCUT": 520, "ALGO": "All", "TIME": 0.05, "ISMEAR": 0, "SIGMA": 0.05,
-    "EDIFF": 1e-6, "NELM": 300, "NELMIN": 8, "LREAL": "Auto", "LORBIT": 12, "LASPH": True, "LMAXMIX": 4, "ISPIN": 2,
-    "ISYM": 0, "SYMPREC": 1e-7, "ISTART": 0, "ICHARG": 2, "LWAVE": False, "LCHARG": False,
+    "EDIFF": 1e-6, "NELM": 300, "NELMIN": 8, "LREAL": "Auto", "LORBIT": 12, "LASPH": True, "LMAXMIX": 4,
+    "ISPIN": 2, "ISYM": 0, "SYMPREC": 1e-7, "ISTART": 0, "ICHARG": 2, "LWAVE": False, "LCHARG": False,
     "ISIF": 3, "IBRION": 2, "NSW": 999, "EDIFFG": -0.02,
 }  # fmt: skip
 PAPER = DTU | {"SIGMA": 0.01, "EDIFF": 1e-5, "EDIFFG": -0.03}
@@ -278,8 +277,8 @@ def test_a_very_long_cell_keeps_one_point(protocol):
 def test_a_fixed_mesh_on_a_cell_of_another_density_warns_with_both(protocol):
     fixed = changed(protocol, k_mesh=protocol.k_mesh.model_dump() | {"rule": "fixed"})
     message = (
-        r"fixed k-mesh 3 1 3 has 31\.2 6\.2 14\.8 points per reciprocal length \(A\) here, against 31\.2 18\.7 29\.7 "
-        r"on the cell it was published for; .* would take 3 4 6"
+        r"fixed k-mesh 3 1 3 has 31\.2 6\.2 14\.8 points per reciprocal length \(A\) here, "
+        r"against 31\.2 18\.7 29\.7 on the cell it was published for; .* would take 3 4 6"
     )
     with pytest.warns(UserWarning, match=message):
         assert fixed.kpoints(olivine((1, 1, 1))) == (3, 1, 3)
