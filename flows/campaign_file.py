@@ -1,0 +1,219 @@
+"""The campaign file: typed fields of the YAML that says which orderings of which host are run, and how.
+
+`plan` turns it into configurations. Field meanings: README, "The campaign file".
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..inputs.charge_states import RedoxCouple, get_couple
+from ..inputs.hosts import DEFAULT_SYMPREC, Host, get_host, host_from_cif, host_names
+from ..inputs.protocol import Protocol, load_protocol
+from ..inputs.supercells import HostSupercell, supercell_matrix
+from ..inputs.vasp_sets import DEFAULT_PROTOCOL
+from ..inputs.yaml_files import first_problem, parse_yaml
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class OrderingChoice(_Strict):
+    """Which orderings of one sublattice: exactly one of `all`, `sample`, `file`."""
+
+    all: bool = False
+    sample: int | None = Field(default=None, ge=1, description="number of distinct orderings")
+    seed: int = Field(default=0, description="seed of the sample")
+    weight: Literal["arrangements", "orbits"] = Field(default="arrangements", description="what is equally likely")
+    file: tuple[str, ...] = Field(default=(), description="CIFs that give the orderings")
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> OrderingChoice:
+        given = [name for name in ("all", "sample", "file") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"say exactly one of all: true, sample: N, file: CIF (got {' and '.join(given) or 'none'})")
+        return self
+
+
+class ChargeChoice(_Strict):
+    """Which charge orderings of each working-ion ordering: exactly one of `all`, `sample`, `free`."""
+
+    all: bool = False
+    free: bool = False
+    sample: int | None = Field(default=None, ge=1, description="number of distinct orderings, a reference included")
+    seed: int = 0
+    weight: Literal["arrangements", "orbits"] = "arrangements"
+    reference: str | None = Field(default=None, description="CIF with the reference ordering; counted in `sample`")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ChargeChoice:
+        given = [name for name in ("all", "sample", "free") if getattr(self, name)]
+        if len(given) != 1 and not (self.reference and not given):
+            raise ValueError(f"say exactly one of all: true, sample: N, free (got {' and '.join(given) or 'none'})")
+        if self.free and self.reference:
+            raise ValueError("a free charge order has no reference")
+        return self
+
+
+class WorkingIonChoice(_Strict):
+    """Fractions of the working ion and its orderings at each."""
+
+    fraction: tuple[Fraction, ...] = Field(min_length=1, description="occupied sites / sites of the full host")
+    orderings: OrderingChoice
+
+    @field_validator("fraction", mode="before")
+    @classmethod
+    def _fractions(cls, value: Any) -> tuple[Fraction, ...]:
+        values = value if isinstance(value, list) else [value]
+        return tuple(_fraction(item) for item in values)
+
+
+class LaunchChoice(_Strict):
+    """How the campaign runs; nothing here changes an energy."""
+
+    workers: int = Field(default=1, ge=1, le=1024, description="processes, each running one configuration at a time")
+
+
+class AcceptChoice(_Strict):
+    """When a campaign is hopeless."""
+
+    failed_at_most: float = Field(default=1.0, ge=0, le=1, description="share of configurations that may fail")
+
+
+class CampaignFile(_Strict):
+    """A campaign as written by the user."""
+
+    name: str
+    host: str = Field(description="a shipped host, or the path of a CIF")
+    supercell: tuple[tuple[int, int, int], ...] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    couple: str
+    couples: str | None = Field(default=None, description="YAML file with couples of your own")
+    oxidation_states: dict[str, int] | None = Field(default=None, description="charges of a CIF's other elements, e")
+    symprec: float = Field(default=DEFAULT_SYMPREC, gt=0, le=0.5, description="symmetry tolerance for a CIF, A")
+    working_ion: dict[str, WorkingIonChoice] = Field(min_length=1, max_length=1)
+    charge: ChargeChoice
+    protocol: str = DEFAULT_PROTOCOL
+    end_members: bool = True
+    store: str | None = Field(default=None, description="YAML with a jobflow JOB_STORE; default: SQLite in the folder")
+    launch: LaunchChoice = LaunchChoice()
+    accept: AcceptChoice = AcceptChoice()
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"{value!r} names the campaign's folder: use letters, digits, '.', '_' and '-'")
+        return value
+
+    @field_validator("supercell", mode="before")
+    @classmethod
+    def _matrix(cls, value: Any) -> Any:
+        return tuple(tuple(int(x) for x in row) for row in supercell_matrix(value))
+
+    @field_validator("charge", mode="before")
+    @classmethod
+    def _free_word(cls, value: Any) -> Any:
+        return {"free": True} if value == "free" else value
+
+    @property
+    def ion(self) -> str:
+        """The working ion's symbol."""
+        return next(iter(self.working_ion))
+
+    @property
+    def ion_choice(self) -> WorkingIonChoice:
+        """Fractions and orderings of the working ion."""
+        return self.working_ion[self.ion]
+
+
+def _fraction(value: Any) -> Fraction:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
+        raise ValueError(f"a fraction is a number such as 0.5 or 2/3, got {value!r}")
+    try:
+        exact = Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(value)
+    except (ValueError, ZeroDivisionError, OverflowError) as err:
+        raise ValueError(f"a fraction is a number such as 0.5 or 2/3, got {value!r}") from err
+    if not 0 <= exact <= 1:
+        raise ValueError(f"fraction {value} must lie in 0..1")
+    return exact
+
+
+class Campaign(_Strict):
+    """A campaign file with everything it names looked up."""
+
+    file: CampaignFile
+    text: str = Field(description="the YAML as written")
+    path: Path
+    cell: HostSupercell
+    couple: RedoxCouple
+    protocol: Protocol
+
+    @property
+    def folder(self) -> Path:
+        """Where the campaign keeps its store, runs and log: beside the YAML, under its name."""
+        return self.path.parent / self.file.name
+
+    def beside(self, name: str) -> Path:
+        """A path in the file, relative to the file's folder."""
+        return self.path.parent / name
+
+
+def read_campaign(path: Path) -> Campaign:
+    """Read a campaign file and look up host, couple and protocol.
+
+    Raises
+    ------
+    ValueError
+        One line with what is wrong and the way out.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as err:
+        raise ValueError(f"{path}: no such campaign file; `valenceflow init` writes one") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise ValueError(f"{path}: not readable: {err}") from err
+    raw = parse_yaml(text, str(path))
+    try:
+        file = CampaignFile.model_validate(raw)
+    except ValidationError as err:
+        raise ValueError(f"{path}: {first_problem(err)}") from err
+    path = path.resolve()
+    couple = get_couple(file.couple, None if file.couples is None else path.parent / file.couples)
+    host = _host(file, couple, path.parent)
+    protocol = load_protocol(_protocol_name(file.protocol, path.parent))
+    cell = HostSupercell(host, tuple(file.supercell))  # type: ignore[arg-type]  # three rows, checked by supercell_matrix
+    return Campaign(file=file, text=text, path=path, cell=cell, couple=couple, protocol=protocol)
+
+
+def _protocol_name(name: str, folder: Path) -> str:
+    return str(folder / name) if name.endswith((".yaml", ".yml")) else name
+
+
+def _host(file: CampaignFile, couple: RedoxCouple, folder: Path) -> Host:
+    if file.host in host_names():
+        host = get_host(file.host)
+        if file.oxidation_states not in (None, host.oxidation_states):
+            raise ValueError(f"oxidation_states are fixed by the host {file.host}: leave them out")
+        if file.ion != host.working_ion:
+            raise ValueError(f"working_ion {file.ion} is not that of {file.host} ({host.working_ion})")
+        if couple.element != host.redox_element:
+            raise ValueError(
+                f"couple {couple.name} is not of {file.host}, whose redox element is {host.redox_element}; take a CIF as host"
+            )
+        return host
+    if not file.host.lower().endswith((".cif", ".vasp", "poscar")):
+        raise ValueError(f"unknown host {file.host!r}; known: {', '.join(host_names())}, or give the path of a CIF")
+    return host_from_cif(folder / file.host, file.ion, couple.element, file.oxidation_states, file.symprec)

@@ -1,0 +1,102 @@
+"""Which executable stands behind vasp_cmd: the user's VASP, or the rehearsal stand-in with generated stub POTCARs.
+
+No Maker and no job knows the engine: it is chosen here, in the environment of the worker processes, through atomate2's
+and pymatgen's own settings.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .rehearsal.command import ENGINES as REHEARSAL_ENGINES
+from .rehearsal.command import rehearsal_command
+
+ENGINES = ("vasp", *(f"rehearsal:{name}" for name in REHEARSAL_ENGINES))
+DEFAULT_REHEARSAL = "rehearsal:chgnet"
+
+
+def engine_name(text: str) -> str:
+    """Full name of an engine; `rehearsal` is short for `rehearsal:chgnet`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such engine.
+    """
+    name = DEFAULT_REHEARSAL if text == "rehearsal" else text
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine {text!r}; choose one of {', '.join(ENGINES)}")
+    return name
+
+
+def engine_environment(engine: str, potcar_folder: Path, functional: str, labels: Sequence[str], fault: str | None = None) -> dict[str, str]:
+    """Environment variables for the worker processes of an engine.
+
+    Parameters
+    ----------
+    engine : full name.
+    potcar_folder : where stub POTCARs are generated for a rehearsal.
+    functional, labels : POTCAR release and labels that the protocol asks for.
+    fault : a fault for the stand-in to inject (rehearsal only).
+
+    Raises
+    ------
+    ValueError
+        If a fault is asked of an engine that is no rehearsal.
+    """
+    if engine == "vasp":
+        if fault is not None:
+            raise ValueError(f"fault {fault!r} can only be injected into a rehearsal engine")
+        return {}
+    from .rehearsal.potcars import write_stub_potcars  # noqa: PLC0415 - pymatgen, needed for a rehearsal only
+
+    write_stub_potcars(potcar_folder, functional, labels)
+    command = rehearsal_command(engine.removeprefix("rehearsal:"), fault)
+    return {
+        "ATOMATE2_VASP_CMD": command,
+        "ATOMATE2_VASP_GAMMA_CMD": command,
+        "PMG_VASP_PSP_DIR": str(potcar_folder),
+    }
+
+
+def vasp_problems(labels: Sequence[str], functional: str, settings: Mapping[str, str]) -> list[str]:
+    """What is missing to run VASP, one line each with its remedy.
+
+    Parameters
+    ----------
+    labels : POTCAR labels that the campaign's elements need.
+    functional : POTCAR release.
+    settings : VASP_CMD as atomate2 reads it and PMG_VASP_PSP_DIR as pymatgen reads it.
+    """
+    problems = []
+    command = shlex.split(os.path.expandvars(settings.get("VASP_CMD", "")))
+    if not command or shutil.which(command[0]) is None:
+        shown = command[0] if command else "nothing"
+        problems.append(
+            f"vasp_cmd runs {shown!r}, which is not on PATH: set ATOMATE2_VASP_CMD (e.g. `srun vasp_std`), or rehearse "
+            "with --engine rehearsal"
+        )
+    folder = settings.get("PMG_VASP_PSP_DIR", "")
+    if not folder or not Path(folder).is_dir():
+        shown = repr(folder) if folder else "not set"
+        problems.append(
+            f"PMG_VASP_PSP_DIR is {shown}: set it to your folder of POTCARs (pmg config -p SOURCE TARGET), or rehearse "
+            "with --engine rehearsal"
+        )
+        return problems
+    missing = [label for label in labels if not _has_potcar(Path(folder), functional, label)]
+    if missing:
+        problems.append(f"no POTCAR for {', '.join(missing)} of {functional} under {folder}: add them (pmg config -p)")
+    return problems
+
+
+def _has_potcar(folder: Path, functional: str, label: str) -> bool:
+    from pymatgen.io.vasp.inputs import POTCAR_FUNCTIONAL_MAP  # noqa: PLC0415 - heavy, needed for this check only
+
+    release = folder / POTCAR_FUNCTIONAL_MAP[functional]
+    names = [f"POTCAR.{label}", f"{label}/POTCAR"]
+    return any((release / f"{name}{suffix}").exists() for name in names for suffix in ("", ".gz", ".bz2", ".Z"))

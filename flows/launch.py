@@ -1,0 +1,181 @@
+"""The local launcher: worker processes that each run one configuration at a time.
+
+Workers are processes of their own (jobflow changes the working directory, engines keep state); they get configurations
+over a pipe. A finished configuration is in the store before its worker answers, so stopping at any moment loses at most
+the VASP steps that were running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from typing import IO, Any
+
+import yaml
+
+from ..stores.connect import Stores
+from ..stores.documents import ConfigurationDoc
+from .campaign_file import Campaign
+
+LOG_FILE = "run.log"
+STORE_YAML = "store.yaml"
+RUNS_FOLDER = "runs"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker took up a configuration."""
+
+    configuration: ConfigurationDoc
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A worker is done with a configuration; `error` is set if its flow could not be run at all."""
+
+    configuration: ConfigurationDoc
+    error: str | None
+
+
+def run_folder(campaign_folder: Path, configuration: ConfigurationDoc) -> Path:
+    """Folder of one attempt of a configuration, readable by a person: x_KEY_id/attempt."""
+    name = f"x{configuration.fraction:.3f}_{configuration.joint_key}_{configuration.configuration_id[:8]}"
+    return campaign_folder / RUNS_FOLDER / name / f"attempt-{configuration.attempt}"
+
+
+def write_store_yaml(folder: Path, stores: Stores) -> Path:
+    """Write where the stores are, for workers and for users' own scripts (jobflow reads it as JOBFLOW_CONFIG_FILE)."""
+    content = {
+        "JOB_STORE": {
+            "@module": "jobflow.core.store",
+            "@class": "JobStore",
+            "docs_store": stores.docs_spec,
+            "additional_stores": {"data": stores.data_spec},
+        }
+    }
+    path = folder / STORE_YAML
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+class Workers:
+    """A pool of worker processes; use as a context manager, so that no process is left behind."""
+
+    def __init__(self, campaign: Campaign, stores: Stores, count: int, environment: Mapping[str, str]) -> None:
+        self.campaign = campaign
+        self._command = [
+            sys.executable,
+            "-m",
+            "valenceflow.flows.worker",
+            str(campaign.path),
+            str(write_store_yaml(campaign.folder, stores)),
+        ]
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        self._count = count
+        self._log: IO[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Workers:
+        self._log = (self.campaign.folder / LOG_FILE).open("ab")
+        for _ in range(self._count):
+            self._processes.append(self._start())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        if self._log is not None:
+            self._log.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches the launcher alone, which then stops the workers in order.
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=self._environment,
+            start_new_session=True,
+        )
+
+    def run(self, configurations: Sequence[ConfigurationDoc]) -> Iterator[Started | Finished]:
+        """Run configurations in the given order, yielding what happens."""
+        waiting = list(reversed(configurations))
+        busy: dict[int, ConfigurationDoc] = {}
+        with DefaultSelector() as selector:
+            for process in self._processes:
+                selector.register(_pipe(process.stdout), EVENT_READ, process)
+            while waiting or busy:
+                if not selector.get_map():
+                    raise RuntimeError(f"every worker ended; see {self.campaign.folder / LOG_FILE}")
+                for key, _ in selector.select(timeout=1.0):
+                    process = key.data
+                    line = _pipe(process.stdout).readline()
+                    finished = busy.pop(process.pid, None)
+                    if finished is not None:
+                        yield Finished(finished, _error_of(line, process))
+                    if not line:
+                        selector.unregister(_pipe(process.stdout))
+                        replacement = self._replace(process, finished is not None)
+                        if replacement is not None:
+                            selector.register(_pipe(replacement.stdout), EVENT_READ, replacement)
+                    elif waiting:
+                        configuration = waiting.pop()
+                        busy[process.pid] = configuration
+                        self._send(process, configuration)
+                        yield Started(configuration)
+
+    def _replace(self, process: subprocess.Popen[bytes], was_busy: bool) -> subprocess.Popen[bytes] | None:
+        """A new worker for one that ended in the middle of its work; none for one that never came up."""
+        process.wait()
+        self._processes.remove(process)
+        if not was_busy:
+            return None
+        fresh = self._start()
+        self._processes.append(fresh)
+        return fresh
+
+    def _send(self, process: subprocess.Popen[bytes], configuration: ConfigurationDoc) -> None:
+        request = {
+            "configuration": configuration.model_dump(mode="json"),
+            "folder": str(run_folder(self.campaign.folder, configuration)),
+        }
+        pipe = _pipe(process.stdin)
+        pipe.write((json.dumps(request) + "\n").encode())
+        pipe.flush()
+
+    def stop(self) -> None:
+        """End every worker and the VASP runs that they started."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        self._processes.clear()
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise RuntimeError("a worker was started without pipes")
+    return pipe
+
+
+def _error_of(line: bytes, process: subprocess.Popen[bytes]) -> str | None:
+    if not line:
+        return f"the worker ended with exit code {process.wait()} in the middle of this configuration"
+    reply: dict[str, Any] = json.loads(line)
+    return reply.get("error")

@@ -1,0 +1,100 @@
+"""The manifest of a campaign: its configurations with job uuids fixed before anything runs, beside the store.
+
+A second `run` reads it, so that finished work is found again; a changed campaign file adds configurations to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..inputs.orderings.group import ordering_group
+from ..inputs.yaml_files import first_problem
+from ..stores.connect import Stores
+from ..stores.documents import SCHEMA_VERSION, CampaignDoc, ConfigurationDoc
+from ..stores.provenance import package_versions
+from .campaign_file import Campaign
+from .plan import plan_configurations
+
+MANIFEST_FILE = "manifest.json"
+
+
+def read_manifest(folder: Path) -> list[ConfigurationDoc]:
+    """Configurations of a campaign that was started; empty where none was.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or of a newer version.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise ValueError(f"{path}: version {version} is newer than this valenceflow ({SCHEMA_VERSION}); update it")
+        return [ConfigurationDoc.model_validate(entry) for entry in content["configurations"]]
+    except ValidationError as err:
+        raise ValueError(f"{path}: damaged: {first_problem(err)}; delete it: finished work is found again by its ids") from err
+    except (json.JSONDecodeError, KeyError, TypeError) as err:
+        raise ValueError(f"{path}: damaged ({err}); delete it: finished work is found again by its ids") from err
+
+
+def write_manifest(folder: Path, campaign: str, configurations: Sequence[ConfigurationDoc]) -> None:
+    """Write the manifest, whole or not at all."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "campaign": campaign,
+        "configurations": [c.model_dump(mode="json") for c in configurations],
+    }
+    partial = folder / f"{MANIFEST_FILE}.partial"
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(folder / MANIFEST_FILE)
+
+
+def prepare_campaign(campaign: Campaign, engine: str) -> list[ConfigurationDoc]:
+    """Configurations of this campaign and engine, with the attempts of an earlier run kept.
+
+    Raises
+    ------
+    ValueError
+        If the folder belongs to another campaign.
+    """
+    earlier = {c.configuration_id: c for c in read_manifest(campaign.folder)}
+    strangers = {c.campaign for c in earlier.values()} - {campaign.file.name}
+    if strangers:
+        raise ValueError(f"{campaign.folder} belongs to campaign {', '.join(sorted(strangers))}; choose another name")
+    return [earlier.get(c.configuration_id, c) for c in plan_configurations(campaign, engine)]
+
+
+def register_campaign(campaign: Campaign, engine: str, configurations: Sequence[ConfigurationDoc], stores: Stores) -> None:
+    """Put campaign and configurations into the store and the manifest (those of other engines stay)."""
+    ids = {c.configuration_id for c in configurations}
+    others = [c for c in read_manifest(campaign.folder) if c.configuration_id not in ids]
+    document = campaign_doc(campaign, engine, len(configurations))
+    stores.collection("campaigns").update([document.model_dump(mode="json")])
+    stores.collection("configurations").update([c.model_dump(mode="json") for c in configurations])
+    write_manifest(campaign.folder, campaign.file.name, [*others, *configurations])
+
+
+def campaign_doc(campaign: Campaign, engine: str, n_configurations: int) -> CampaignDoc:
+    """The campaign as it is being started."""
+    host = campaign.cell.host.model_dump(exclude={"structure"}, mode="json")
+    return CampaignDoc(
+        campaign=campaign.file.name,
+        file=campaign.text,
+        host={**host, "structure": campaign.cell.host.structure.as_dict()},
+        supercell=[list(row) for row in campaign.cell.matrix],
+        n_operations=ordering_group(campaign.cell).order,
+        couple=campaign.couple,
+        protocol=campaign.protocol.model_dump(mode="json"),
+        protocol_hash=campaign.protocol.hash,
+        engine=engine,
+        n_configurations=n_configurations,
+        versions=package_versions(),
+    )

@@ -1,0 +1,204 @@
+"""The one VASP job of valenceflow: write inputs with the intended moments, run under custodian, parse once, audit.
+
+A job never raises for a failed calculation: it returns a FailureDoc and stops its children. Every document is also left
+in the run folder, so that a store can be rebuilt. Built on atomate2's BaseVaspMaker: its fields and powerups go on working.
+"""
+
+from __future__ import annotations
+
+import gzip
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from atomate2 import SETTINGS
+from atomate2.common.files import gzip_output_folder
+from atomate2.vasp.files import copy_vasp_outputs, write_vasp_input_set
+from atomate2.vasp.jobs.base import _FILES_TO_ZIP, BaseVaspMaker, get_vasp_task_document
+from atomate2.vasp.run import run_vasp
+from jobflow import CURRENT_JOB, Response, job
+from monty.serialization import dumpfn
+from pymatgen.core import Structure
+
+from ..inputs.substitution import ChargeSites, Occupants, StepStructure, step_structure
+from ..inputs.vasp_sets import DEFAULT_PROTOCOL, ChargeOrderedSetGenerator, relax_set
+from ..stores.documents import AchievedOrdering, FailureDoc, StepIntent, StepKind, VaspStepDoc
+from ..stores.provenance import package_versions
+from .audit import AuditReference, achieved_ordering, audit_step
+from .failures import failure_doc
+from .vasp_outputs import VaspOutputs, read_vasp_outputs
+
+STEP_FILE = "valenceflow-step.json.gz"
+"""The job's document in its run folder (a VaspStepDoc with frames, or a FailureDoc)."""
+
+POLLING_S = 0.2
+"""Custodian looks this often whether VASP has ended (its own default, 10 s, is 5 s lost per job on average)."""
+
+MONITOR_EVERY_S = 300
+"""Custodian's monitors (frozen job, wall time) look at a running job this often, as by its default."""
+
+
+def patient_custodian() -> dict[str, Any]:
+    """Run settings that notice VASP's end quickly and look at a running VASP as rarely as custodian does by default."""
+    return {"custodian_kwargs": {"polling_time_step": POLLING_S, "monitor_freq": round(MONITOR_EVERY_S / POLLING_S)}}
+
+
+@dataclass
+class ChargeOrderedVaspMaker(BaseVaspMaker):
+    """Run VASP on a structure whose charge states are said, and audit what comes out.
+
+    Parameters
+    ----------
+    name : job name.
+    step : what this run is in the protocol; `surrogate relax` puts the surrogate on the high-state sites.
+    input_set_generator : made from a Protocol (`inputs.vasp_sets`); holds the k-mesh of the idealised cell.
+    run_vasp_kwargs and the other fields : as in atomate2's BaseVaspMaker.
+    """
+
+    name: str = "charge-ordered relax"
+    input_set_generator: ChargeOrderedSetGenerator = field(default_factory=lambda: relax_set(DEFAULT_PROTOCOL))
+    run_vasp_kwargs: dict[str, Any] = field(default_factory=patient_custodian)
+    step: StepKind = "relax"
+
+    @job(data=["frames", "task"])  # type: ignore[untyped-decorator]
+    def make(
+        self,
+        structure: Structure,
+        prev_dir: str | Path | None = None,
+        *,
+        sites: ChargeSites,
+        site_order: Sequence[int] | None = None,
+        reference: AuditReference | None = None,
+        intent: StepIntent | None = None,
+    ) -> Response:
+        """Run one step.
+
+        Parameters
+        ----------
+        structure : parent structure, or the final structure of the step before. Its moments are never used.
+        prev_dir : folder of an earlier run to copy outputs from (never from step 1 to step 2).
+        sites : charge states in parent order.
+        site_order : (n_sites,) parent index of each site of `structure`; None: parent order.
+        reference : what the cell and the ordering are held against.
+        intent : configuration and campaign this run belongs to.
+
+        Returns
+        -------
+        Response whose output is a VaspStepDoc, or a FailureDoc with children stopped.
+        """
+        folder, intent = Path.cwd(), intent or StepIntent()
+        document: VaspStepDoc | FailureDoc
+        try:
+            document = self._run(folder, structure, prev_dir, sites, site_order, reference, intent)
+            passed = document.audit.passed
+        except Exception as error:  # whatever went wrong becomes a document: a campaign outlives any one calculation
+            document = failure_doc(error, self.step, _job_uuid(), intent, folder)
+            passed = False
+        write_step_file(document, folder)
+        return Response(output=document, stop_children=not passed)
+
+    def _run(
+        self,
+        folder: Path,
+        structure: Structure,
+        prev_dir: str | Path | None,
+        sites: ChargeSites,
+        site_order: Sequence[int] | None,
+        reference: AuditReference | None,
+        intent: StepIntent,
+    ) -> VaspStepDoc:
+        prepared = self.prepare(structure, sites, site_order)
+        if prev_dir is not None:
+            copy_vasp_outputs(prev_dir, **self.copy_vasp_kwargs)
+        # Files of an earlier run may be copied; its inputs and moments are never inherited.
+        options = {**self.write_input_set_kwargs, "from_prev": False}
+        write_vasp_input_set(prepared.structure, self.input_set_generator, **options)
+        for filename, content in self.write_additional_data.items():
+            dumpfn(content, filename.replace(":", "."))
+        run_vasp(**self.run_vasp_kwargs)
+        task = get_vasp_task_document(folder, **self.task_document_kwargs)
+        task.task_label = self.name
+        outputs = read_vasp_outputs(folder, task)
+        document = self._document(outputs, prepared, sites, reference, intent, folder)
+        gzip_output_folder(directory=folder, setting=SETTINGS.VASP_ZIP_FILES, files_list=_FILES_TO_ZIP)
+        return document
+
+    def prepare(self, structure: Structure, sites: ChargeSites, site_order: Sequence[int] | None = None) -> StepStructure:
+        """The structure of this step: elements, moments and site order as VASP will see them."""
+        occupants: Occupants = "surrogate" if self.step == "surrogate relax" else "redox"
+        return step_structure(structure, sites, occupants, site_order)
+
+    def _document(
+        self,
+        outputs: VaspOutputs,
+        prepared: StepStructure,
+        sites: ChargeSites,
+        reference: AuditReference | None,
+        intent: StepIntent,
+        folder: Path,
+    ) -> VaspStepDoc:
+        initial = [float(m) for m in prepared.structure.site_properties["magmom"]]
+        if self.step == "surrogate relax":
+            achieved = AchievedOrdering(relation="not read")
+        else:
+            equivalences = reference.equivalences if reference is not None else ()
+            order, engine = prepared.site_order, outputs.engine.name
+            achieved = achieved_ordering(outputs.final_magmoms, order, sites, engine, equivalences)
+        protocol, frames = self.input_set_generator.protocol, outputs.frames
+        audit = audit_step(self.step, frames, outputs.final_magmoms, initial, achieved, protocol, reference)
+        mesh = self.input_set_generator.kpoints_mesh or protocol.kpoints(prepared.structure.lattice)
+        return VaspStepDoc(
+            step=self.step,
+            uuid=_job_uuid(),
+            intent=intent,
+            structure=outputs.structure,
+            site_order=prepared.site_order,
+            energy=frames.energies[-1],
+            forces=frames.forces[-1],
+            stress=frames.stresses[-1],
+            initial_magmoms=initial,
+            magmoms=outputs.final_magmoms,
+            first_magmoms=frames.magmoms[0],
+            bader_charges=_bader_charges(outputs),
+            n_ionic_steps=len(frames.energies),
+            couple=sites.couple,
+            redox_sites=sites.redox_sites,
+            intended_is_high=sites.is_high,
+            achieved=achieved,
+            audit=audit,
+            engine=outputs.engine,
+            protocol=protocol.name,
+            protocol_hash=protocol.hash,
+            k_mesh=mesh,
+            versions=package_versions(),
+            folder=f"{socket.gethostname()}:{folder}",
+            elapsed_s=outputs.elapsed_s,
+            frames=frames,
+            task=outputs.task,
+        )
+
+
+def _job_uuid() -> str:
+    """Uuid of the running job; empty when the maker's function is called outside jobflow."""
+    return "" if CURRENT_JOB.job is None else str(CURRENT_JOB.job.uuid)
+
+
+def _bader_charges(outputs: VaspOutputs) -> list[float] | None:
+    """Net charges, positive on cations; None where no Bader analysis was asked for."""
+    bader = outputs.task.calcs_reversed[0].bader
+    if not bader or "charge_transfer" not in bader:
+        return None
+    # The analysis gives electrons gained (valence minus what the basin holds is the cation's loss), e.
+    return [-float(value) for value in bader["charge_transfer"]]
+
+
+def write_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
+    """Leave the document in the run folder, whole or not at all."""
+    fields = document.model_dump(mode="json", exclude={"task"})
+    partial = folder / f"{STEP_FILE}.partial"
+    with gzip.open(partial, "wb", compresslevel=4) as handle:
+        handle.write(orjson.dumps(fields))
+    partial.replace(folder / STEP_FILE)

@@ -1,0 +1,84 @@
+"""A worker process of the local launcher: reads configurations as JSON lines, runs each flow, answers with JSON lines.
+
+    python -m valenceflow.flows.worker CAMPAIGN.yaml STORE.yaml
+
+Everything that flows and libraries print goes to standard error (the launcher's log); standard output carries answers
+alone. On SIGTERM the worker takes its VASP processes with it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+from jobflow import run_locally
+
+from ..stores.connect import stores_from_yaml
+from ..stores.documents import ConfigurationDoc
+from .campaign import configuration_flow
+from .campaign_file import Campaign, read_campaign
+
+
+def main() -> None:
+    """Serve configurations until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's, who asks us to stop
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    campaign = read_campaign(Path(sys.argv[1]))
+    stores = stores_from_yaml(Path(sys.argv[2]))
+    job_store = stores.job_store()
+    job_store.connect()
+    answer(answers, {"ready": os.getpid()})
+    for line in sys.stdin:
+        request = json.loads(line)
+        document = ConfigurationDoc.model_validate(request["configuration"])
+        answer(answers, run_configuration(campaign, document, job_store, Path(request["folder"])))
+
+
+def run_configuration(campaign: Campaign, document: ConfigurationDoc, job_store: Any, folder: Path) -> dict[str, Any]:
+    """Run one configuration's flow in its folder; whatever goes wrong is said, never raised."""
+    identity = {"configuration_id": document.configuration_id}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        flow = configuration_flow(campaign, document, job_store.docs_store)
+        # raise_immediately off: our jobs return their failures; what still raises must not take the worker down.
+        run_locally(
+            flow, store=job_store, create_folders=True, root_dir=folder, allow_external_references=True, log=False
+        )
+    except Exception as error:  # a worker outlives any one configuration; the launcher writes the reason down
+        logging.getLogger(__name__).error("%s\n%s", document.joint_key, traceback.format_exc())
+        return {**identity, "error": f"{type(error).__name__}: {error}"}
+    return identity
+
+
+def answer(stream: TextIO, content: dict[str, Any]) -> None:
+    """One JSON line to the launcher."""
+    stream.write(json.dumps(content) + "\n")
+    stream.flush()
+
+
+def _stop(signum: int, frame: Any) -> None:
+    """Take every child (VASP runs in sessions of their own) along and leave at once."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        try:
+            child.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(children, timeout=3)
+    for child in alive:
+        child.kill()
+    os._exit(128 + signum)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Copy finished calculations out of jobflow's envelopes into documents of their own, incrementally.
+
+`run`, `status` and `query` call this. What is pending is told by identity (job uuids fixed beforehand), never by
+comparing clocks. One ChargeOrderedCalculationDoc is made per configuration and attempt once its last step is done, a
+step failed, or a step did not pass its audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..inputs.orderings.group import ordering_group
+from ..inputs.supercells import HostSupercell
+from .connect import Stores
+from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding
+
+_BULK = ("frames", "task")
+_BATCH = 500
+COUNTING_RELATIONS = ("kept", "equivalent", "measured")
+
+
+def build_calculations(stores: Stores, cell: HostSupercell, configurations: Iterable[ConfigurationDoc]) -> int:
+    """Make the calculation documents that are due and not there yet.
+
+    Parameters
+    ----------
+    stores : the campaign's stores.
+    cell : the host's supercell (for achieved keys).
+    configurations : whose calculations may be due.
+
+    Returns
+    -------
+    Number of calculation documents written.
+    """
+    written = 0
+    due = pending(stores, configurations)
+    for start in range(0, len(due), _BATCH):
+        batch = due[start : start + _BATCH]
+        uuids = {uuid: (c, step) for c in batch for step, uuid in c.job_uuids.items()}
+        found: dict[str, dict[str, Any]] = {}
+        for envelope in stores.docs().query({"uuid": {"$in": list(uuids)}}, properties=["uuid", "output"]):
+            configuration, step = uuids[envelope["uuid"]]
+            found.setdefault(configuration.configuration_id, {})[step] = envelope["output"]
+        made = [
+            calculation_doc(c, cell, found[c.configuration_id])
+            for c in batch
+            if c.configuration_id in found and is_finished(c, found[c.configuration_id])
+        ]
+        _keep(stores, made)
+        written += len(made)
+    return written
+
+
+def record_failure(
+    stores: Stores, cell: HostSupercell, configuration: ConfigurationDoc, failure: FailureDoc
+) -> ChargeOrderedCalculationDoc:
+    """Make the calculation document of a configuration whose jobs left none, from a failure found by somebody else."""
+    steps = {
+        step: envelope["output"]
+        for step, uuid in configuration.job_uuids.items()
+        if (envelope := stores.docs().query_one({"uuid": uuid}, properties=["output"])) is not None
+    }
+    steps[failure.step] = failure.model_dump(mode="json")
+    made = calculation_doc(configuration, cell, steps)
+    _keep(stores, [made])
+    return made
+
+
+def _keep(stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]) -> None:
+    failed = [step for document in made for step in document.steps.values() if step["document"] == "FailureDoc"]
+    if failed:
+        stores.collection("failures").update(failed)
+    if made:
+        stores.collection("calculations").update([document.model_dump(mode="json") for document in made])
+
+
+def pending(stores: Stores, configurations: Iterable[ConfigurationDoc]) -> list[ConfigurationDoc]:
+    """Configurations whose current attempt has no calculation document yet."""
+    done = {d["calculation_id"] for d in stores.collection("calculations").query({}, properties=["calculation_id"])}
+    return [c for c in configurations if c.calculation_id not in done]
+
+
+def is_finished(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> bool:
+    """Whether nothing more will come: the last step is there, or one failed or did not pass its audit."""
+    last = list(configuration.job_uuids)[-1]
+    stopped = any(s["document"] == "FailureDoc" or not s["audit"]["passed"] for s in steps.values())
+    return last in steps or stopped
+
+
+def calculation_doc(
+    configuration: ConfigurationDoc, cell: HostSupercell, steps: Mapping[str, Any]
+) -> ChargeOrderedCalculationDoc:
+    """One document from the steps of a configuration.
+
+    Parameters
+    ----------
+    configuration : what was meant.
+    cell : the host's supercell.
+    steps : step -> VaspStepDoc or FailureDoc as stored, in any order.
+    """
+    ordered = {step: steps[step] for step in configuration.job_uuids if step in steps}
+    slim = {step: {k: v for k, v in document.items() if k not in _BULK} for step, document in ordered.items()}
+    final_step = list(configuration.job_uuids)[-1]
+    final = slim.get(final_step)
+    if final is not None and final["document"] == "FailureDoc":
+        final = None
+    failed = any(document["document"] == "FailureDoc" for document in slim.values())
+    audit = _joined_audit(slim)
+    energy = None if final is None else float(final["energy"])
+    relation = "not read" if final is None else final["achieved"]["relation"]
+    return ChargeOrderedCalculationDoc(
+        **configuration.model_dump(include=set(_COPIED)),
+        calculation_id=configuration.calculation_id,
+        intended_key=configuration.joint_key,
+        achieved_key=None if final is None else _achieved_key(configuration, cell, final),
+        relation=relation,
+        state="failed" if failed else "completed" if audit.passed else "audit failed",
+        counts=audit.passed and not failed and relation in COUNTING_RELATIONS,
+        energy=energy,
+        energy_per_fu=None if energy is None else energy / configuration.formula_units,
+        magmoms_redox=None if final is None else _redox_moments(final),
+        max_force=None if final is None else float(np.linalg.norm(final["forces"], axis=1).max()),
+        volume_per_fu=None if final is None else float(final["structure"]["lattice"]["volume"]) / configuration.formula_units,
+        n_ionic_steps={step: d["n_ionic_steps"] for step, d in slim.items() if d["document"] == "VaspStepDoc"},
+        steps=slim,
+        audit=audit,
+        engine=configuration.engine if final is None else final["engine"]["name"],
+        engine_version=None if final is None else final["engine"]["version"],
+    )
+
+
+_COPIED = (
+    "configuration_id",
+    "campaign",
+    "attempt",
+    "host",
+    "fraction",
+    "working_key",
+    "formula_units",
+    "n_high",
+    "multiplicity",
+    "stratum",
+    "protocol",
+    "protocol_hash",
+)
+
+
+def _joined_audit(steps: Mapping[str, Any]) -> Audit:
+    """Findings of all steps, each saying which step it is of; a failed step is a finding too."""
+    findings = []
+    for step, document in steps.items():
+        if document["document"] == "FailureDoc":
+            findings.append(Finding(code=document["reason"], severity="failure", message=document["message"]))
+            continue
+        for item in document["audit"]["findings"]:
+            findings.append(Finding(**{**item, "message": f"{step}: {item['message']}"}))
+    return Audit.of(findings)
+
+
+def _redox_moments(step: Mapping[str, Any]) -> list[float] | None:
+    if step["magmoms"] is None:
+        return None
+    by_parent = dict(zip(step["site_order"], step["magmoms"], strict=True))
+    return [float(by_parent[site]) for site in step["redox_sites"]]
+
+
+def _achieved_key(configuration: ConfigurationDoc, cell: HostSupercell, step: Mapping[str, Any]) -> str | None:
+    bits = step["achieved"]["is_high"]
+    if bits is None:
+        return None
+    return str(ordering_group(cell).key(configuration.working_bits, bits))

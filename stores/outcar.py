@@ -1,0 +1,88 @@
+"""What only OUTCAR says of a VASP run, per ionic step: the moments of every site and whether the SCF converged.
+
+emmet's TaskDoc keeps final moments only; training frames and the audit need every step's.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TABLE = " magnetization (x)"
+_END_OF_STEP = re.compile(r"^\s+LOOP\+:")
+_ABORT = "aborting loop"
+
+
+@dataclass
+class IonicStepRecord:
+    """One ionic step of an OUTCAR.
+
+    Attributes
+    ----------
+    magmoms : (n_sites,) muB, or None where LORBIT wrote no table.
+    scf_converged : VASP said that EDIFF was reached.
+    complete : the step's LOOP+ line is there; False for the last step of a run that was cut off.
+    """
+
+    magmoms: list[float] | None = None
+    scf_converged: bool = False
+    complete: bool = False
+
+
+@dataclass
+class OutcarRecord:
+    """Ionic steps of an OUTCAR, its version string and the wall time it reports."""
+
+    steps: list[IonicStepRecord] = field(default_factory=list)
+    version: str | None = None
+    elapsed_s: float | None = None
+
+
+def read_outcar(path: Path) -> OutcarRecord:
+    """Scan an OUTCAR (plain or .gz) once.
+
+    The table that VASP repeats after the last step is not a step of its own.
+    """
+    record, current = OutcarRecord(), None
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", errors="replace") as handle:
+        lines = iter(handle)
+        for number, line in enumerate(lines):
+            if number == 0:
+                record.version = line.split()[0].removeprefix("vasp.") if line.split() else None
+            elif _ABORT in line:
+                current = current or IonicStepRecord()
+                current.scf_converged = "EDIFF is reached" in line
+            elif line.startswith(_TABLE):
+                moments = list(_totals(lines))
+                if current is not None:
+                    current.magmoms = moments
+            elif "Iteration" in line and current is None:
+                current = IonicStepRecord()
+            elif _END_OF_STEP.match(line) and current is not None:
+                current.complete = True
+                record.steps.append(current)
+                current = None
+            elif "Elapsed time (sec):" in line:
+                record.elapsed_s = float(line.split(":")[1])
+    if current is not None:
+        record.steps.append(current)
+    return record
+
+
+def _totals(lines: Iterator[str]) -> Iterator[float]:
+    """Last column of a per-site table, up to its closing rule."""
+    rules = 0
+    for line in lines:
+        if line.startswith("-----"):
+            rules += 1
+            if rules == 2:
+                return
+        elif rules == 1:
+            fields = line.split()
+            if len(fields) < 3 or not fields[0].isdigit():
+                return
+            yield float(fields[-1])
