@@ -39,22 +39,7 @@ def find(
     sort : (field, 1 or -1) pairs, the first the most important.
     skip, limit : matching documents to pass over, and to return at most (0: all).
     """
-    filters = prepared(criteria)
-    conditions = pushdown(filters, table.columns)
-    looked_at = fields_of(filters)
-    needed = _union(looked_at, projection.fields)
-    if sort:
-        ids: Iterable[int] | None = _sorted_ids(table, filters, conditions, sort)
-    elif conditions.may != TRUE:
-        ids = [candidate.id for candidate in table.candidates(conditions)]
-    elif filters and needed is None and looked_at is not None:
-        # Filter on the fields it looks at first; whole documents are read for the matches only.
-        ids = (row for row, part in table.scan(looked_at) if matches(filters, part))
-    else:
-        ids = None
-    rows = table.scan(needed) if ids is None else table.fetch(ids, needed)
-    found = (document for _, document in rows if matches(filters, document))
-    for document in islice(found, skip, skip + limit if limit else None):
+    for document in _documents(table, criteria, projection.fields, sort, skip, limit):
         yield projection(document)
 
 
@@ -82,10 +67,37 @@ def distinct(table: DocumentTable, field: str, criteria: Filter | None) -> list[
     if not criteria and field in table.columns and (scalars := table.distinct_scalars(field)) is not None:
         return scalars
     found: dict[Any, Any] = {}
-    for document in find(table, criteria, Projection([field])):
+    for document in _documents(table, criteria, {field} if is_indexable(field) else None):
         for value in values_at(field, document):
             found.setdefault(identity(value), value)
     return list(found.values())
+
+
+def _documents(
+    table: DocumentTable,
+    criteria: Filter | None,
+    fields: set[str] | None,
+    sort: SortOrder = (),
+    skip: int = 0,
+    limit: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """Documents that match a filter, with the given fields at least (None: whole)."""
+    filters = prepared(criteria)
+    conditions = pushdown(filters, table.columns)
+    looked_at = fields_of(filters)
+    needed = _union(looked_at, fields)
+    if sort:
+        ids: Iterable[int] | None = _sorted_ids(table, filters, conditions, sort)
+    elif conditions.may != TRUE:
+        ids = [candidate.id for candidate in table.candidates(conditions)]
+    elif filters and needed is None and looked_at is not None:
+        # Filter on the fields it looks at first; whole documents are read for the matches only.
+        ids = (row for row, part in table.scan(looked_at) if matches(filters, part))
+    else:
+        ids = None
+    rows = table.scan(needed) if ids is None else table.fetch(ids, needed)
+    found = (document for _, document in rows if matches(filters, document))
+    yield from islice(found, skip, skip + limit if limit else None)
 
 
 def _sorted_ids(
