@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from jobflow import Flow, OutputReference
 from maggma.core import Store
+from pymatgen.core import Structure
 
+from ..inputs.substitution import ChargeSites
 from ..stores.documents import ConfigurationDoc, StepIntent
 from .campaign_file import Campaign
 from .free import FreeRelaxMaker
 from .plan import audit_reference, charge_sites_of, occupied_structure
 from .two_step import TwoStepRelaxMaker, with_uuid
+from .vasp_job import ChargeOrderedVaspMaker
 
 
 def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Store | None = None) -> Flow:
@@ -27,25 +32,18 @@ def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Sto
         If the campaign file no longer describes this configuration.
     """
     _same_campaign(campaign, document)
-    cell = campaign.cell
-    structure = occupied_structure(cell, document.working_bits)
+    structure, sites = unrelaxed(campaign, document)
     common = {
-        "sites": charge_sites_of(structure, cell, campaign, document),
-        "reference": audit_reference(cell, document.working_bits),
+        "sites": sites,
+        "reference": audit_reference(campaign.cell, document.working_bits),
         "intent": StepIntent(
             campaign=campaign.file.name, configuration_id=document.configuration_id, attempt=document.attempt
         ),
     }
-    # The mesh is decided once, on the idealised cell, so that no relaxed cell changes it.
-    mesh = campaign.protocol.kpoints(cell.structure.lattice)
     if document.charge_bits is None:
-        free = FreeRelaxMaker.from_protocol(campaign.protocol, campaign.couple)
-        free.relax_maker.input_set_generator.kpoints_mesh = mesh
-        flow = free.make(structure, job_uuids=document.job_uuids, **common)
+        flow = free_maker(campaign).make(structure, job_uuids=document.job_uuids, **common)
     else:
-        maker = TwoStepRelaxMaker.from_protocol(campaign.protocol, campaign.couple)
-        for step in (maker.surrogate_relax_maker, maker.relax_maker):
-            step.input_set_generator.kpoints_mesh = mesh
+        maker = two_step_maker(campaign)
         first = _finished_first_step(document, docs)
         if first is None:
             flow = maker.make(structure, job_uuids=document.job_uuids, **common)
@@ -59,6 +57,45 @@ def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Sto
         dynamic=False,
     )
     return flow
+
+
+def unrelaxed(campaign: Campaign, document: ConfigurationDoc) -> tuple[Structure, ChargeSites]:
+    """The idealised structure of a configuration and its charge states."""
+    structure = occupied_structure(campaign.cell, document.working_bits)
+    return structure, charge_sites_of(structure, campaign.cell, campaign, document)
+
+
+def two_step_maker(campaign: Campaign) -> TwoStepRelaxMaker:
+    """The two-step protocol, its k-mesh decided on the idealised supercell so that no relaxed cell changes it."""
+    maker = TwoStepRelaxMaker.from_protocol(campaign.protocol, campaign.couple)
+    for step in (maker.surrogate_relax_maker, maker.relax_maker):
+        step.input_set_generator.kpoints_mesh = _mesh(campaign)
+    return maker
+
+
+def free_maker(campaign: Campaign) -> FreeRelaxMaker:
+    """The free relaxation with the same k-mesh."""
+    maker = FreeRelaxMaker.from_protocol(campaign.protocol, campaign.couple)
+    maker.relax_maker.input_set_generator.kpoints_mesh = _mesh(campaign)
+    return maker
+
+
+def configuration_jobs(
+    campaign: Campaign, document: ConfigurationDoc
+) -> Iterator[tuple[ChargeOrderedVaspMaker, Structure, ChargeSites]]:
+    """Each VASP run of a configuration with the unrelaxed structure, for looking at its inputs."""
+    structure, sites = unrelaxed(campaign, document)
+    if document.charge_bits is None:
+        yield free_maker(campaign).relax_maker, structure, sites
+        return
+    maker = two_step_maker(campaign)
+    if sites.has_surrogate_step:
+        yield maker.surrogate_relax_maker, structure, sites
+    yield maker.relax_maker, structure, sites
+
+
+def _mesh(campaign: Campaign) -> tuple[int, int, int]:
+    return campaign.protocol.kpoints(campaign.cell.structure.lattice)
 
 
 def _finished_first_step(document: ConfigurationDoc, docs: Store | None) -> OutputReference | None:

@@ -5,11 +5,8 @@ The command line (`cli.run`) shows what this yields.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +17,6 @@ from .campaign_file import Campaign
 from .failures import REMEDIES
 from .launch import Finished, Started, Workers, run_folder
 from .manifest import prepare_campaign, register_campaign
-
-LOCK_FILE = "lock"
 
 
 @dataclass
@@ -68,41 +63,6 @@ def make_folder(folder: Path) -> None:
         raise ValueError(f"{folder} cannot be written ({err.strerror}); move the campaign file to a folder that can") from err
 
 
-@contextmanager
-def campaign_lock(folder: Path) -> Iterator[None]:
-    """Hold the campaign for one `run`.
-
-    Raises
-    ------
-    ValueError
-        If another process holds it.
-    """
-    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise ValueError(f"campaign {folder.name} is being run by {holder}; wait for it, or stop it with Ctrl-C") from err
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        handle.flush()
-        yield
-
-
-def is_running(folder: Path) -> bool:
-    """Whether some process on this machine holds the campaign."""
-    path = folder / LOCK_FILE
-    if not path.exists():
-        return False
-    with path.open("r", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
 def prepare(campaign: Campaign, engine: str, only: Sequence[str] = (), limit: int | None = None) -> Prepared:
     """Plan a campaign, register it, copy what is finished, and choose what to run.
 
@@ -118,7 +78,7 @@ def prepare(campaign: Campaign, engine: str, only: Sequence[str] = (), limit: in
         If nothing matches `only`, or the campaign contradicts itself or its folder.
     """
     configurations = prepare_campaign(campaign, engine)
-    chosen = [c for c in configurations if _matches(c, only)] if only else configurations
+    chosen = [c for c in configurations if matches(c, only)] if only else configurations
     if not chosen:
         raise ValueError(f"no configuration matches --only {', '.join(only)}; `valenceflow status` lists the keys")
     stores = campaign_stores(campaign)
@@ -128,7 +88,8 @@ def prepare(campaign: Campaign, engine: str, only: Sequence[str] = (), limit: in
     return Prepared(campaign, engine, stores, configurations, todo[:limit])
 
 
-def _matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
+def matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
+    """Whether a configuration is named by its joint key or the beginning of its id."""
     return any(configuration.joint_key == key or configuration.configuration_id.startswith(key) for key in only)
 
 

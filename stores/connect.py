@@ -22,7 +22,7 @@ STORE_FILE = "store.sqlite"
 COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     # name: (key, indexed fields)
     "campaigns": ("campaign", ()),
-    "configurations": ("configuration_id", ("campaign", "joint_key", "fraction")),
+    "configurations": ("configuration_id", ("campaign", "joint_key", "fraction", "engine")),
     "calculations": (
         "calculation_id",
         ("configuration_id", "campaign", "state", "relation", "counts", "fraction", "engine", "working_key", "energy_per_fu"),

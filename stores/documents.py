@@ -216,6 +216,7 @@ class ChargeOrderedCalculationDoc(Document):
     intended_key: str = Field(description="joint key that was meant")
     achieved_key: str | None = Field(description="joint key read from the final moments; None: not resolved")
     relation: Relation
+    latest: bool = Field(default=True, description="no later attempt at this configuration exists")
     state: Literal["completed", "failed", "audit failed"]
     counts: bool = Field(description="audit passed and the ordering is kept, equivalent, or was left free and read")
     energy: float | None = Field(description="final energy, eV per cell")

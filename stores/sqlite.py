@@ -26,6 +26,7 @@ Limits, known and accepted:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -283,14 +284,10 @@ class SQLiteStore(Store):
         """Row of the document an update replaces: the first that has the same keys."""
         table = self._table
         filters = prepared(criteria)
-        candidates = table.candidates(pushdown(filters, table.columns))
-        for candidate in candidates:
-            if candidate.certain:
-                return candidate.id
-            for row, document in table.fetch([candidate.id], fields_of(filters)):
-                if matches(filters, document):
-                    return row
-        return None
+        certain, undecided = table.rows(pushdown(filters, table.columns))
+        documents = table.fetch(undecided, fields_of(filters))
+        decided = (row for row, document in documents if matches(filters, document))
+        return min([*certain[:1], *islice(decided, 1)], default=None)
 
     def _is_valid(self, document: Document) -> bool:
         if self.validator is None or self.validator.is_valid(document):

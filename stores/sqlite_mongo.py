@@ -33,6 +33,16 @@ def matches(filters: Filter, document: Mapping[str, Any]) -> bool:
     return bool(filter_applies(filters, document))  # type: ignore[no-untyped-call]
 
 
+def check(filters: Filter, fields: set[str] | None) -> None:
+    """Raise mongomock_ng's error for an invalid filter, though no document may be there to meet it.
+
+    `fields` are those the filter looks at; without them (``$expr`` and the like) nothing can be said beforehand.
+    """
+    if fields is not None:
+        for field, condition in filters.items():
+            matches({field: condition}, {})
+
+
 def sort_key(field: str, document: Mapping[str, Any]) -> Any:
     """Sortable value of a dotted field, in the order of BSON types."""
     return resolve_sort_key(field, document)  # type: ignore[no-untyped-call]

@@ -1,10 +1,9 @@
 # ruff: noqa: S608  # SQL is built from quoted names only; values are parameters
 """MongoDB filters as SQL conditions on indexed fields: what SQL may decide, and what it must leave open.
 
-Each filter becomes a `Pushdown` of two conditions. ``may`` holds for every matching document, and perhaps for
-some more; ``must`` holds for matching documents only, and perhaps not for all of them. Documents between the
-two are decided by mongomock_ng on the document itself, so that the answer never depends on an index. Used by
-`stores.sqlite_query`.
+Each filter becomes a `Pushdown` of two conditions. Where ``must`` holds, a document matches; where ``open``
+holds, mongomock_ng decides on the document itself; where neither does, it does not match. So an index saves
+time and never changes an answer. Used by `stores.sqlite_query`.
 
 An indexed field is a column whose value keeps MongoDB's order within a type:
 
@@ -52,13 +51,18 @@ FALSE = Sql("0")
 
 
 class Pushdown(NamedTuple):
-    """Condition that no match escapes, and condition that only matches satisfy."""
+    """Condition that only matches satisfy, and one that holds (at least) for every other match."""
 
-    may: Sql
     must: Sql
+    open: Sql
+
+    @property
+    def may(self) -> Sql:
+        """Condition that no match escapes."""
+        return _or(self.must, self.open)
 
 
-UNDECIDED = Pushdown(may=TRUE, must=FALSE)
+UNDECIDED = Pushdown(must=FALSE, open=TRUE)
 
 
 def is_indexable(path: str) -> bool:
@@ -104,7 +108,7 @@ def pushdown(criteria: Mapping[str, Any], columns: Mapping[str, str]) -> Pushdow
 
     Returns
     -------
-    The pair of conditions; (1, 0) where no index helps.
+    The pair of conditions; `UNDECIDED` where no index helps.
     """
     return _every(_clause(key, condition, columns) for key, condition in criteria.items())
 
@@ -136,11 +140,12 @@ def _clause(key: str, condition: Any, columns: Mapping[str, str]) -> Pushdown:
             isinstance(part, Mapping) for part in condition
         ):
             return UNDECIDED
+        if not condition:
+            return UNDECIDED  # an error, which mongomock_ng tells
         parts = [pushdown(part, columns) for part in condition]
         if key == "$and":
             return _every(parts)
-        some = _some(parts)
-        return some if key == "$or" else Pushdown(may=_not(some.must), must=_not(some.may))
+        return _some(parts) if key == "$or" else _negated(_some(parts))
     if key not in columns:
         return UNDECIDED
     column = quoted(columns[key])
@@ -162,48 +167,46 @@ def _operator(column: str, operator: str, value: Any) -> Pushdown:
         case "$in" if isinstance(value, list | tuple):
             return _any_of(column, value)
         case "$nin" if isinstance(value, list | tuple):
-            some = _any_of(column, value)
-            return Pushdown(may=_not(some.must), must=_not(some.may))
+            return _negated(_any_of(column, value))
         case "$gt" | "$gte" | "$lt" | "$lte":
             return _compared(column, operator, value)
         case "$exists":
-            missing = _or(Sql(f"{column} IS NULL"), _opaque(column))
-            return Pushdown(may=TRUE, must=_not(missing)) if value else Pushdown(may=missing, must=FALSE)
+            # NULL stands for null, too, and a field within an array may be missing.
+            unknown = _or(Sql(f"{column} IS NULL"), _opaque(column))
+            return Pushdown(must=Sql(f"{column} < x'4f'") if value else FALSE, open=unknown)
     return UNDECIDED
 
 
 def _equal(column: str, value: Any) -> Pushdown:
     if value is None:
-        return Pushdown(may=_or(Sql(f"{column} IS NULL"), _opaque(column)), must=FALSE)
+        return Pushdown(must=FALSE, open=_or(Sql(f"{column} IS NULL"), _opaque(column)))
     if isinstance(value, bool):
         # mongomock_ng, unlike MongoDB, takes True for 1.
         exact = Sql(f"{column} = ?", (b"B1" if value else b"B0",))
-        return Pushdown(may=_or(exact, _near(column, int(value)), _opaque(column)), must=exact)
+        return Pushdown(must=exact, open=_or(_near(column, int(value)), _opaque(column)))
     if _is_number(value):
         exact = Sql(f"({column} = ? AND typeof({column}) = 'integer')", (value,))
         booleans = [Sql(f"{column} = ?", (b"B1" if value else b"B0",))] if value in (0, 1) else []
-        return Pushdown(may=_or(_near(column, value), *booleans, _opaque(column)), must=exact)
+        return Pushdown(must=exact, open=_or(_near(column, value), *booleans, _opaque(column)))
     scalar = _scalar(value)
     if scalar is None:
         return UNDECIDED
-    exact = Sql(f"{column} = ?", (scalar,))
-    return Pushdown(may=_or(exact, _opaque(column)), must=exact)
+    return Pushdown(must=Sql(f"{column} = ?", (scalar,)), open=_opaque(column))
 
 
 def _unequal(column: str, value: Any) -> Pushdown:
-    equal = _equal(column, value)
     if (scalar := _scalar(value)) is None:
-        return Pushdown(may=_not(equal.must), must=_not(equal.may))
+        return _negated(_equal(column, value))
     # Written as ranges, the negation of an equality can use the index.
-    other = Sql(f"({column} IS NULL OR {column} < ? OR {column} > ?)", (scalar, scalar))
-    return Pushdown(may=other, must=_not(equal.may))
+    before, after = Sql(f"{column} < ?", (scalar,)), Sql(f"({column} > ? AND {column} < x'4f')", (scalar,))
+    return Pushdown(must=_or(Sql(f"{column} IS NULL"), before, after), open=_opaque(column))
 
 
 def _any_of(column: str, values: Sequence[Any]) -> Pushdown:
     if values and all(type(value) is str and _scalar(value) is not None for value in values):
         # One parameter for any number of strings.
         exact = Sql(f"{column} IN (SELECT value FROM json_each(?))", (orjson.dumps(list(values)).decode(),))
-        return Pushdown(may=_or(exact, _opaque(column)), must=exact)
+        return Pushdown(must=exact, open=_opaque(column))
     if not values or len(values) > _LONGEST_OR:
         return UNDECIDED
     return _some([_equal(column, value) for value in values])
@@ -214,10 +217,10 @@ def _compared(column: str, operator: str, value: Any) -> Pushdown:
     if _is_number(value):
         low, high = _bracket(value)
         if operator in ("$gt", "$gte"):
-            may, must = (Sql(f"({column} >= ? AND {column} < '')", (bound,)) for bound in (low, high))
+            beyond = Sql(f"({column} > ? AND {column} < '')", (high,))
         else:
-            may, must = (Sql(f"({column} <= ?)", (bound,)) for bound in (high, low))
-        return Pushdown(may=_or(may, _opaque(column)), must=must)
+            beyond = Sql(f"{column} < ?", (low,))
+        return Pushdown(must=beyond, open=_or(_near(column, value), _opaque(column)))
     scalar = _scalar(value)
     if scalar is None:
         return UNDECIDED
@@ -225,7 +228,7 @@ def _compared(column: str, operator: str, value: Any) -> Pushdown:
     sign = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}[operator]
     type_end = f"{column} < {after}" if operator in ("$gt", "$gte") else f"{column} >= {first}"
     exact = Sql(f"({column} {sign} ? AND {type_end})", (scalar,))
-    return Pushdown(may=_or(exact, _opaque(column)), must=exact)
+    return Pushdown(must=exact, open=_opaque(column))
 
 
 def _scalar(value: Any) -> str | bytes | None:
@@ -263,12 +266,21 @@ def _opaque(column: str) -> Sql:
 
 def _every(parts: Iterable[Pushdown]) -> Pushdown:
     listed = list(parts)
-    return Pushdown(may=_and(*(p.may for p in listed)), must=_and(*(p.must for p in listed)))
+    must = _and(*(part.must for part in listed))
+    if must == FALSE:
+        return Pushdown(must=FALSE, open=_and(*(part.may for part in listed)))
+    # Open where one part is, and no other part says no.
+    ways = (_and(part.open, *(other.may for other in listed if other is not part)) for part in listed)
+    return Pushdown(must=must, open=_or(*ways))
+
+
+def _negated(part: Pushdown) -> Pushdown:
+    return Pushdown(must=_not(part.may), open=part.open)
 
 
 def _some(parts: Iterable[Pushdown]) -> Pushdown:
     listed = list(parts)
-    return Pushdown(may=_or(*(p.may for p in listed)), must=_or(*(p.must for p in listed)))
+    return Pushdown(must=_or(*(part.must for part in listed)), open=_or(*(part.open for part in listed)))
 
 
 def _and(*conditions: Sql) -> Sql:

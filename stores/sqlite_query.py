@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from .sqlite_mongo import Filter, identity, matches, prepared, sort_key, values_at
+from .sqlite_mongo import Filter, check, identity, matches, prepared, sort_key, values_at
 from .sqlite_projection import Projection
 from .sqlite_pushdown import TRUE, Pushdown, fields_of, is_indexable, pushdown
 from .sqlite_table import DocumentTable
@@ -48,13 +48,13 @@ def matching_ids(table: DocumentTable, criteria: Filter | None) -> Iterator[int]
     filters = prepared(criteria)
     conditions = pushdown(filters, table.columns)
     looked_at = fields_of(filters)
+    check(filters, looked_at)
     if conditions.may == TRUE and conditions.must != TRUE:
         yield from (row for row, document in table.scan(looked_at) if matches(filters, document))
         return
-    candidates = table.candidates(conditions)
-    undecided = [candidate.id for candidate in candidates if not candidate.certain]
-    decided = {row for row, document in table.fetch(undecided, looked_at) if matches(filters, document)}
-    yield from (candidate.id for candidate in candidates if candidate.certain or candidate.id in decided)
+    certain, undecided = table.rows(conditions)
+    decided = [row for row, document in table.fetch(undecided, looked_at) if matches(filters, document)]
+    yield from sorted(certain + decided)
 
 
 def count(table: DocumentTable, criteria: Filter | None) -> int:
@@ -85,11 +85,12 @@ def _documents(
     filters = prepared(criteria)
     conditions = pushdown(filters, table.columns)
     looked_at = fields_of(filters)
+    check(filters, looked_at)
     needed = _union(looked_at, fields)
     if sort:
         ids: Iterable[int] | None = _sorted_ids(table, filters, conditions, sort)
     elif conditions.may != TRUE:
-        ids = [candidate.id for candidate in table.candidates(conditions)]
+        ids = _candidates(table, conditions)
     elif filters and needed is None and looked_at is not None:
         # Filter on the fields it looks at first; whole documents are read for the matches only.
         ids = (row for row, part in table.scan(looked_at) if matches(filters, part))
@@ -106,24 +107,28 @@ def _sorted_ids(
     """Rows in sorted order: candidates if SQL could sort them, else matches."""
     if len(sort) == 1 and sort[0][0] in table.columns:
         field, direction = sort[0]
-        candidates = table.sorted_candidates(conditions, field, descending=direction < 0)
-        if candidates is not None:
-            return candidates
+        rows = table.sorted_rows(conditions, field, descending=direction < 0)
+        if rows is not None:
+            return rows
     fields = [field for field, _ in sort]
     needed = _union(fields_of(filters), set(fields) if all(map(is_indexable, fields)) else None)
-    if conditions.may == TRUE:
-        rows = table.scan(needed)
-    else:
-        rows = table.fetch((candidate.id for candidate in table.candidates(conditions)), needed)
+    everything = conditions.may == TRUE
+    documents = table.scan(needed) if everything else table.fetch(_candidates(table, conditions), needed)
     keyed = [
         (row, [sort_key(field, document) for field in fields])
-        for row, document in rows
+        for row, document in documents
         if matches(filters, document)
     ]
     # The least important field first: sorts keep the order of what they find equal.
     for place, (_, direction) in reversed(list(enumerate(sort))):
         keyed.sort(key=_key_at(place), reverse=direction < 0)
     return [row for row, _ in keyed]
+
+
+def _candidates(table: DocumentTable, conditions: Pushdown) -> list[int]:
+    """Rows that may match, in order of insertion."""
+    certain, undecided = table.rows(conditions)
+    return sorted(certain + undecided)
 
 
 def _key_at(place: int) -> Callable[[tuple[int, list[Any]]], Any]:

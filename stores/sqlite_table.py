@@ -30,11 +30,11 @@ _FULL_CHUNK = 32  # documents read at once; they may be megabytes each
 _PART_CHUNK = 256  # the same, for a few fields of each
 
 
-class Candidate(NamedTuple):
-    """Row that may match a filter, and whether SQL is certain that it does."""
+class Rows(NamedTuple):
+    """Rows that match a filter, and further rows that may."""
 
-    id: int
-    certain: bool
+    certain: list[int]
+    open: list[int]
 
 
 class DocumentTable:
@@ -99,12 +99,21 @@ class DocumentTable:
                     f"WHERE {column} < x'4f'"
                 )
 
-    def candidates(self, conditions: Pushdown) -> list[Candidate]:
-        """Rows that may match, in order of insertion."""
-        # Sorted here: ORDER BY id would make SQLite walk the whole table instead of the index.
-        return sorted(self._select_candidates(conditions))
+    def rows(self, conditions: Pushdown) -> Rows:
+        """Rows that match, and further rows that may, both in order of insertion."""
+        # One statement sees one state of the table. Sorted here: ORDER BY would walk the table, not the index.
+        sql = (
+            f"SELECT id, 1 FROM {self._table} WHERE {conditions.must.text} "
+            f"UNION ALL SELECT id, 0 FROM {self._table} WHERE {conditions.open.text}"
+        )
+        with self.file.reading() as connection:
+            found = connection.execute(
+                sql, (*conditions.must.parameters, *conditions.open.parameters)
+            ).fetchall()
+        certain = {row for row, is_certain in found if is_certain}
+        return Rows(sorted(certain), sorted({row for row, _ in found} - certain))
 
-    def sorted_candidates(self, conditions: Pushdown, path: str, descending: bool) -> list[int] | None:
+    def sorted_rows(self, conditions: Pushdown, path: str, descending: bool) -> list[int] | None:
         """Rows that may match, sorted by an indexed field; None if SQL does not know their exact order."""
         column = quoted(self.columns[path])
         sql = (
@@ -177,14 +186,6 @@ class DocumentTable:
             f"DELETE FROM {self._table} WHERE id IN (SELECT value FROM json_each(?))",
             (orjson.dumps(ids).decode(),),
         )
-
-    def _select_candidates(self, conditions: Pushdown) -> Iterator[Candidate]:
-        sql = f"SELECT id, COALESCE({conditions.must.text}, 0) FROM {self._table} WHERE {conditions.may.text}"
-        with self.file.reading() as connection:
-            rows = connection.execute(
-                sql, (*conditions.must.parameters, *conditions.may.parameters)
-            ).fetchall()
-        return (Candidate(row, bool(certain)) for row, certain in rows)
 
     def _add_column(self, connection: sqlite3.Connection, path: str) -> None:
         present = self._columns_in(connection)

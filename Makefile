@@ -1,0 +1,39 @@
+# Both of `make demo` and `make test` do all of their own set-up in .venv (Debian: python3.11, python3.11-venv, make).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WHEEL := $(VENV)/wheel
+WORKERS ?= 2
+export OMP_NUM_THREADS = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test lint typecheck clean
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
+
+test: lint
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(MAKE) typecheck
+
+# mypy wants an installed package: over the folders it fails where the clone's name is no identifier.
+typecheck: $(STAMP)
+	rm -rf $(WHEEL) build
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w $(WHEEL) .
+	rm -rf build
+	$(BIN)/pip install -q --no-deps --target $(WHEEL)/site $(WHEEL)/*.whl
+	cd $(WHEEL)/site && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p valenceflow
+
+$(STAMP): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt 'setuptools>=77' wheel
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[all,dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,63 @@
+"""The command line's door: registers one file per noun, and turns errors into one line with exit code 2.
+
+Nothing heavy is imported here or at the top of a command's file, so that --help and status start at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from typing import Annotated
+
+import typer
+
+from . import doctor, init, query, run, status
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="valenceflow",
+    help="Charge-ordered DFT campaigns for mixed-valence materials.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from valenceflow import __version__  # noqa: PLC0415 - reads package metadata
+
+        typer.echo(f"valenceflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Charge-ordered DFT campaigns for mixed-valence materials."""
+
+
+app.command(name="init")(init.init)
+app.command(name="doctor")(doctor.doctor)
+app.command(name="run")(run.run)
+app.command(name="status")(status.status)
+app.command(name="retry")(run.retry)
+app.command(name="query")(query.query)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are one line."""
+    try:
+        app()
+    except (ValueError, OSError, sqlite3.Error) as error:
+        if "--debug" in sys.argv:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        sys.stderr.write(f"valenceflow: {message}\n")
+        raise SystemExit(USER_ERROR) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,69 @@
+"""Where a campaign lives, found without importing anything heavy; shared by the commands that only look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..stores.connect import Stores
+
+CampaignArgument = Annotated[Path | None, typer.Argument(help="The campaign's YAML file.", show_default=False)]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="A store instead of a campaign: store.sqlite, or a YAML with JOB_STORE.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A campaign's name (None: every campaign of a store), folder and stores."""
+
+    name: str | None
+    folder: Path | None
+    stores: Stores
+
+
+def find_place(campaign: Path | None, store: Path | None) -> Place:
+    """Stores of a campaign file or of --store.
+
+    Raises
+    ------
+    ValueError
+        If neither is given, or there is no store yet.
+    """
+    from ..stores.connect import STORE_FILE, sqlite_stores, stores_from_yaml  # noqa: PLC0415 - maggma, half a second
+
+    if (campaign is None) == (store is None):
+        raise ValueError("say which: a CAMPAIGN.yaml, or --store PATH")
+    if store is not None:
+        if not store.exists():
+            raise ValueError(f"{store}: no such store")
+        yaml_store = store.suffix in (".yaml", ".yml")
+        return Place(None, None, stores_from_yaml(store) if yaml_store else sqlite_stores(store))
+    assert campaign is not None
+    name, own_store = _name_and_store(campaign)
+    folder = campaign.resolve().parent / name
+    if own_store is not None:
+        return Place(name, folder, stores_from_yaml(campaign.resolve().parent / own_store))
+    if not (folder / STORE_FILE).exists():
+        raise ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
+    return Place(name, folder, sqlite_stores(folder / STORE_FILE))
+
+
+def _name_and_store(campaign: Path) -> tuple[str, str | None]:
+    from ..inputs.yaml_files import parse_yaml  # noqa: PLC0415 - pydantic
+
+    try:
+        content = parse_yaml(campaign.read_text(encoding="utf-8"), str(campaign))
+    except (OSError, UnicodeDecodeError) as err:
+        raise ValueError(f"{campaign}: not readable: {err}") from err
+    name = content.get("name")
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ValueError(f"{campaign}: `name:` must be a plain word, got {name!r}")
+    own = content.get("store")
+    return name, own if isinstance(own, str) else None

@@ -1,0 +1,97 @@
+"""`valenceflow query`: calculations as a table or JSON, filtered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from .places import CampaignArgument, JsonOption, StoreOption, find_place
+
+DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,volume_per_fu,engine"
+LOST_RELATIONS = ["moved", "delocalised", "ambiguous"]
+
+
+def query(
+    campaign: CampaignArgument = None,
+    store: StoreOption = None,
+    x: Annotated[str | None, typer.Option("--x", help="Working-ion fraction: 0.5, or a range 0.4:0.6.")] = None,
+    ordering: Annotated[
+        str | None, typer.Option(help="kept, equivalent, measured, moved, delocalised, ambiguous, or lost (the last three).")
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="completed, failed, or 'audit failed'.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine, e.g. vasp or rehearsal:chgnet.")] = None,
+    columns: Annotated[str, typer.Option(help="Fields, separated by commas; dots go into a field.")] = DEFAULT_COLUMNS,
+    sort: Annotated[str, typer.Option(help="Field to sort by; a leading - turns it round.")] = "energy_per_fu",
+    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0: all.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show calculations of a campaign or a store."""
+    place = find_place(campaign, store)
+    criteria = _criteria(place.name, x, ordering, state, engine)
+    fields = [name.strip() for name in columns.split(",") if name.strip()]
+    order = {sort.lstrip("-"): -1 if sort.startswith("-") else 1}
+    found = place.stores.collection("calculations").query(criteria, properties=fields, sort=order, limit=limit)
+    rows = [{name: _value(document, name) for name in fields} for document in found]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, default=str))
+        return
+    _print_table(rows, fields)
+
+
+def _criteria(
+    name: str | None, x: str | None, ordering: str | None, state: str | None, engine: str | None
+) -> dict[str, Any]:
+    criteria: dict[str, Any] = {"latest": True}
+    if name is not None:
+        criteria["campaign"] = name
+    if x is not None:
+        low, high = _range(x)
+        criteria["fraction"] = {"$gte": low, "$lte": high}
+    if ordering is not None:
+        criteria["relation"] = {"$in": LOST_RELATIONS} if ordering == "lost" else ordering
+    if state is not None:
+        criteria["state"] = state
+    if engine is not None:
+        criteria["engine"] = engine
+    return criteria
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    try:
+        first = float(low) if low else 0.0
+        last = float(high) if high else (1.0 if ":" in text else first)
+    except ValueError as err:
+        raise ValueError(f"--x {text!r}: give a fraction such as 0.5, or a range such as 0.4:0.6") from err
+    slack = 1e-3
+    return first - slack, last + slack
+
+
+def _value(document: Mapping[str, Any], name: str) -> Any:
+    value: Any = document
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - start-up
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(pad_edge=False)
+    for name in fields:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(_shown(row[name]) for name in fields))
+    console = Console()
+    console.print(table)
+    console.print(f"{len(rows)} calculations", highlight=False)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("[", "\\[")

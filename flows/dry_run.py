@@ -1,0 +1,53 @@
+"""Every input file of a campaign, written and not run. POTCARs are named in POTCAR.spec, so no licence is needed.
+
+Step 2 starts from the geometry that step 1 will find; here it is written on the unrelaxed geometry, everything else
+being as it will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .campaign import configuration_jobs
+from .campaign_file import Campaign
+from .launch import run_folder
+from .plan import plan_configurations
+from .runner import matches
+
+
+def write_inputs(
+    campaign: Campaign, engine: str, folder: Path, only: Sequence[str] = (), limit: int | None = None
+) -> int:
+    """Write the inputs of every step of every configuration.
+
+    Parameters
+    ----------
+    campaign, engine : what would run.
+    folder : an empty or new folder; per configuration one folder, per step one inside it.
+    only, limit : as in `runner.prepare`.
+
+    Returns
+    -------
+    Number of steps written.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not empty or nothing matches `only`.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; name a new folder for --dry-run")
+    configurations = plan_configurations(campaign, engine)
+    chosen = [c for c in configurations if not only or matches(c, only)][:limit]
+    if not chosen:
+        raise ValueError(f"no configuration matches --only {', '.join(only)}")
+    written = 0
+    for document in chosen:
+        place = folder / run_folder(Path(), document).parent.name
+        for number, (maker, structure, sites) in enumerate(configuration_jobs(campaign, document), start=1):
+            prepared = maker.prepare(structure, sites)
+            inputs = maker.input_set_generator.get_input_set(prepared.structure, potcar_spec=True)
+            inputs.write_input(place / f"{number}-{maker.step.replace(' ', '-')}", make_dir_if_not_present=True)
+            written += 1
+    return written
