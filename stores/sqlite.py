@@ -20,6 +20,8 @@ Limits, known and accepted:
 - One process writes at a time, the others wait up to ``timeout``. On network file systems, where SQLite's
   locks are only as good as the file system's, let one process write; they are detected on Linux only.
 - After a fork that happened amid a call of the store in another thread, the child must not use the store.
+- A store in use is copied with ``sqlite3 store.sqlite ".backup copy.sqlite"``, not with cp: what was written
+  last lies in store.sqlite-wal.
 - For several machines, use a MongoStore.
 """
 
@@ -124,9 +126,7 @@ class SQLiteStore(Store):
     @property
     def _table(self) -> DocumentTable:
         if self._connected is None:
-            raise SQLiteStoreError(
-                f"{self.name} is not connected: call connect() first, or use `with store:`"
-            )
+            raise SQLiteStoreError(f"{self.name} is not connected: call connect() first, or use `with store:`")
         return self._connected
 
     def connect(self, force_reset: bool = False) -> None:
@@ -173,9 +173,7 @@ class SQLiteStore(Store):
         order = [(field, Sort(direction).value) for field, direction in (sort or {}).items()]
         yield from find(self._table, criteria, Projection(properties), order, skip, limit)
 
-    def distinct(
-        self, field: str, criteria: Mapping[str, Any] | None = None, all_exist: bool = False
-    ) -> list[Any]:
+    def distinct(self, field: str, criteria: Mapping[str, Any] | None = None, all_exist: bool = False) -> list[Any]:
         """Distinct values of a field, first seen first; the elements of arrays count one by one.
 
         `all_exist` is part of maggma's signature and without effect: missing fields never count.

@@ -36,7 +36,7 @@ def matches(filters: Filter, document: Mapping[str, Any]) -> bool:
 def check(filters: Filter, fields: set[str] | None) -> None:
     """Raise mongomock_ng's error for an invalid filter, though no document may be there to meet it.
 
-    `fields` are those the filter looks at; without them (``$expr`` and the like) nothing can be said beforehand.
+    `fields` are those the filter looks at; where they are None (``$expr`` and the like) nothing can be said yet.
     """
     if fields is not None:
         for field, condition in filters.items():

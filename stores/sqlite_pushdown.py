@@ -136,9 +136,7 @@ def fields_of(criteria: Any) -> set[str] | None:
 
 def _clause(key: str, condition: Any, columns: Mapping[str, str]) -> Pushdown:
     if key in ("$and", "$or", "$nor"):
-        if not isinstance(condition, list | tuple) or not all(
-            isinstance(part, Mapping) for part in condition
-        ):
+        if not isinstance(condition, list | tuple) or not all(isinstance(part, Mapping) for part in condition):
             return UNDECIDED
         if not condition:
             return UNDECIDED  # an error, which mongomock_ng tells
@@ -150,9 +148,7 @@ def _clause(key: str, condition: Any, columns: Mapping[str, str]) -> Pushdown:
         return UNDECIDED
     column = quoted(columns[key])
     if isinstance(condition, Mapping):
-        if not condition or not all(
-            isinstance(operator, str) and operator[:1] == "$" for operator in condition
-        ):
+        if not condition or not all(isinstance(operator, str) and operator[:1] == "$" for operator in condition):
             return UNDECIDED
         return _every(_operator(column, operator, value) for operator, value in condition.items())
     return _equal(column, condition)

@@ -101,9 +101,7 @@ def _documents(
     yield from islice(found, skip, skip + limit if limit else None)
 
 
-def _sorted_ids(
-    table: DocumentTable, filters: Filter, conditions: Pushdown, sort: SortOrder
-) -> Sequence[int]:
+def _sorted_ids(table: DocumentTable, filters: Filter, conditions: Pushdown, sort: SortOrder) -> Sequence[int]:
     """Rows in sorted order: candidates if SQL could sort them, else matches."""
     if len(sort) == 1 and sort[0][0] in table.columns:
         field, direction = sort[0]

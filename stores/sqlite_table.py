@@ -66,8 +66,7 @@ class DocumentTable:
                 )
         elif row[0] != self.name:
             raise SQLiteStoreError(
-                f"{self.file.path} has a collection {row[0]!r}, {self.name!r} differs only in case: "
-                "use another name"
+                f"{self.file.path} has a collection {row[0]!r}, {self.name!r} differs only in case: use another name"
             )
         self._read_columns()
         for path in indexes:
@@ -95,21 +94,18 @@ class DocumentTable:
             index = quoted(f"{self.name}:{path}:unique")
             with self.file.writing() as connection:
                 connection.execute(
-                    f"CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {self._table} ({column}) "
-                    f"WHERE {column} < x'4f'"
+                    f"CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {self._table} ({column}) WHERE {column} < x'4f'"
                 )
 
     def rows(self, conditions: Pushdown) -> Rows:
         """Rows that match, and further rows that may, both in order of insertion."""
-        # One statement sees one state of the table. Sorted here: ORDER BY would walk the table, not the index.
+        # One statement sees one state of the table. ORDER BY would make SQLite walk the table, not the index.
         sql = (
             f"SELECT id, 1 FROM {self._table} WHERE {conditions.must.text} "
             f"UNION ALL SELECT id, 0 FROM {self._table} WHERE {conditions.open.text}"
         )
         with self.file.reading() as connection:
-            found = connection.execute(
-                sql, (*conditions.must.parameters, *conditions.open.parameters)
-            ).fetchall()
+            found = connection.execute(sql, (*conditions.must.parameters, *conditions.open.parameters)).fetchall()
         certain = {row for row, is_certain in found if is_certain}
         return Rows(sorted(certain), sorted({row for row, _ in found} - certain))
 
@@ -192,13 +188,10 @@ class DocumentTable:
         if path in present:
             return
         if path.lower() in {other.lower() for other in present}:
-            raise SQLiteStoreError(
-                f"field {path!r} cannot be indexed beside one that differs only in case: rename one"
-            )
+            raise SQLiteStoreError(f"field {path!r} cannot be indexed beside one that differs only in case: rename one")
         column = quoted("$." + path)
         connection.execute(
-            f"ALTER TABLE {self._table} ADD COLUMN {column} "
-            f"GENERATED ALWAYS AS ({column_expression(path)}) VIRTUAL"
+            f"ALTER TABLE {self._table} ADD COLUMN {column} GENERATED ALWAYS AS ({column_expression(path)}) VIRTUAL"
         )
         connection.execute(f"CREATE INDEX {quoted(f'{self.name}:{path}')} ON {self._table} ({column})")
 

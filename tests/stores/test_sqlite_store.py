@@ -49,9 +49,7 @@ def test_several_fields_and_nested_fields_can_identify_a_document(store):
     ]
 
 
-@pytest.mark.parametrize(
-    "value", [None, True, 2.5, np.int64(4), datetime(2026, 1, 1, tzinfo=UTC), [1, 2], {"a": 1}]
-)
+@pytest.mark.parametrize("value", [None, True, 2.5, np.int64(4), datetime(2026, 1, 1, tzinfo=UTC), [1, 2], {"a": 1}])
 def test_any_value_can_identify_a_document(store, value):
     store.update([{"task_id": value, "n": 1}, {"task_id": "other"}])
     store.update({"task_id": value, "n": 2})
@@ -130,9 +128,13 @@ def test_filters_take_numpy_numbers_and_dates_of_any_zone(store):
 
 
 def test_an_invalid_filter_is_an_error_and_not_an_empty_answer(store):
-    store.update({"task_id": 1, "state": "a"})
-    with pytest.raises(Exception, match="unknown"):
-        store.query_one({"state": {"$near_enough": 1}})
+    for criteria in ({"state": {"$near_enough": 1}}, {"task_id": 7, "n.x": {"$near_enough": 1}}):
+        with pytest.raises(Exception, match="unknown operator"):
+            store.query_one(criteria)
+        with pytest.raises(Exception, match="unknown operator"):
+            store.count(criteria)
+    with pytest.raises(Exception, match="nonempty array"):
+        store.remove_docs({"$and": []})
 
 
 def test_many_values_fit_one_filter(store):
@@ -141,9 +143,7 @@ def test_many_values_fit_one_filter(store):
 
 
 def test_distinct_values_come_first_seen_first(store):
-    store.update(
-        [{"task_id": n, "state": s, "tags": t} for n, s, t in [(1, "b", ["x"]), (2, "a", ["y", "x"])]]
-    )
+    store.update([{"task_id": n, "state": s, "tags": t} for n, s, t in [(1, "b", ["x"]), (2, "a", ["y", "x"])]])
     assert store.distinct("state") == ["b", "a"]
     assert store.distinct("tags") == ["x", "y"]
     assert store.distinct("task_id", {"state": "a"}) == [2]
@@ -154,9 +154,7 @@ def test_groups_hold_the_documents_with_equal_values(store):
     rows = [("a", 1, 1), ("b", 1, 2), ("a", 2, 3), (None, 1, 4)]
     store.update([{"task_id": n, "at": {"site": s}, "m": m} for s, m, n in rows])
     store.update({"task_id": 5})
-    groups = {
-        str(head): ids(documents) for head, documents in store.groupby(["at.site"], sort={"task_id": -1})
-    }
+    groups = {str(head): ids(documents) for head, documents in store.groupby(["at.site"], sort={"task_id": -1})}
     assert groups == {
         "{}": [5],
         "{'at': {'site': None}}": [4],
@@ -247,9 +245,7 @@ def test_maggmas_builders_run_on_it(store, tmp_path):
 def test_iso_dates_serve_as_last_updated_too(tmp_path):
     path = tmp_path / "store.sqlite"
     with SQLiteStore(path, key="k", last_updated_type="isoformat") as store:
-        store.update(
-            [{"k": 1, "last_updated": "2026-01-02T00:00:00"}, {"k": 2, "last_updated": "2026-01-01"}]
-        )
+        store.update([{"k": 1, "last_updated": "2026-01-02T00:00:00"}, {"k": 2, "last_updated": "2026-01-01"}])
         assert store.last_updated == datetime(2026, 1, 2)
 
 
