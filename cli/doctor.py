@@ -27,7 +27,9 @@ class Check:
 
 
 def doctor(
-    campaign: Annotated[Path | None, typer.Argument(help="Also check what this campaign needs.", show_default=False)] = None,
+    campaign: Annotated[
+        Path | None, typer.Argument(help="Also check what this campaign needs.", show_default=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check this installation and say how to mend what is missing."""
@@ -78,7 +80,9 @@ def _vasp(campaign: Path | None) -> Iterator[Check]:
         what, _, remedy = problem.partition(": ")
         yield Check("VASP", False, what, "run --engine vasp (a rehearsal needs none)", remedy)
     if not problems:
-        yield Check("VASP", True, f"{settings['VASP_CMD']}; POTCARs in {settings['PMG_VASP_PSP_DIR']}", "run --engine vasp")
+        yield Check(
+            "VASP", True, f"{settings['VASP_CMD']}; POTCARs in {settings['PMG_VASP_PSP_DIR']}", "run --engine vasp"
+        )
 
 
 def _stores(campaign: Path | None) -> Iterator[Check]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 CampaignArgument = Annotated[Path | None, typer.Argument(help="The campaign's YAML file.", show_default=False)]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="A store instead of a campaign: store.sqlite, or a YAML with JOB_STORE.", show_default=False),
+    typer.Option(
+        "--store", help="A store instead of a campaign: store.sqlite, or a YAML with JOB_STORE.", show_default=False
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

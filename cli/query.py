@@ -19,7 +19,8 @@ def query(
     store: StoreOption = None,
     x: Annotated[str | None, typer.Option("--x", help="Working-ion fraction: 0.5, or a range 0.4:0.6.")] = None,
     ordering: Annotated[
-        str | None, typer.Option(help="kept, equivalent, measured, moved, delocalised, ambiguous, or lost (the last three).")
+        str | None,
+        typer.Option(help="kept, equivalent, measured, moved, delocalised, ambiguous, or lost (the last three)."),
     ] = None,
     state: Annotated[str | None, typer.Option(help="completed, failed, or 'audit failed'.")] = None,
     engine: Annotated[str | None, typer.Option(help="Engine, e.g. vasp or rehearsal:chgnet.")] = None,
@@ -32,7 +33,7 @@ def query(
     place = find_place(campaign, store)
     criteria = _criteria(place.name, x, ordering, state, engine)
     fields = [name.strip() for name in columns.split(",") if name.strip()]
-    order = {sort.lstrip("-"): -1 if sort.startswith("-") else 1}
+    order: dict[str, Any] = {sort.lstrip("-"): -1 if sort.startswith("-") else 1}
     found = place.stores.collection("calculations").query(criteria, properties=fields, sort=order, limit=limit)
     rows = [{name: _value(document, name) for name in fields} for document in found]
     if as_json:

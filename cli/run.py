@@ -106,8 +106,8 @@ def _first_lines(prepared: Prepared, workers: int) -> str:
     note = "  REHEARSAL: these numbers are not DFT\n" if prepared.engine.startswith("rehearsal") else ""
     return (
         f"{campaign.file.name}: {len(prepared.configurations)} configurations; {'; '.join(parts)}\n"
-        f"  {campaign.cell.structure.composition.reduced_formula} x {campaign.cell.formula_units} formula units, protocol "
-        f"{campaign.protocol.name}, k-mesh {mesh}, engine {prepared.engine}\n{note}"
+        f"  {campaign.cell.structure.composition.reduced_formula} x {campaign.cell.formula_units} formula units, "
+        f"protocol {campaign.protocol.name}, k-mesh {mesh}, engine {prepared.engine}\n{note}"
         f"  {len(prepared.todo)} to run with {min(workers, max(1, len(prepared.todo)))} workers; log: "
         f"{campaign.folder / 'run.log'}"
     )
@@ -146,7 +146,8 @@ def _outcome_line(prepared: Prepared, calculation_id: str) -> str:
     found = prepared.stores.collection("calculations").query_one({"calculation_id": calculation_id}) or {}
     energy = found.get("energy_per_fu")
     shown = "" if energy is None else f" {energy:.4f} eV/f.u."
-    return f"x = {found.get('fraction', 0):.3f} {found.get('intended_key')} {found.get('state')}, ordering {found.get('relation')}{shown}"
+    start = f"x = {found.get('fraction', 0):.3f} {found.get('intended_key')}"
+    return f"{start} {found.get('state')}, ordering {found.get('relation')}{shown}"
 
 
 def _report(console: Console, prepared: Prepared) -> int:

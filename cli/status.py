@@ -46,7 +46,7 @@ def status(campaign: CampaignArgument = None, store: StoreOption = None, as_json
 
 
 def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
-    """Copy what finished since the last look (only where something is missing); returns whether a run holds the campaign."""
+    """Copy what finished since the last look, where something is missing; returns whether a run holds the campaign."""
     if campaign is None or place.folder is None or place.name is None:
         return False
     from ..flows.lock import is_running  # noqa: PLC0415 - start-up

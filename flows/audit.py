@@ -1,7 +1,7 @@
 """The audit of one VASP run, from its outputs: does it count, and which charge ordering came out?
 
-A calculation counts when this audit passed, whatever `state` a parser reports (the stock stack calls a wall-time stop at
-5 eV/A successful). Runs in the same job as VASP, while the folder is at hand.
+A calculation counts when this audit passed, whatever `state` a parser reports (the stock stack calls a wall-time stop
+at 5 eV/A successful). Runs in the same job as VASP, while the folder is at hand.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from ..inputs.protocol import Protocol
 from ..inputs.substitution import ChargeSites
 from ..stores.documents import AchievedOrdering, Audit, Finding, FrameSeries, StepKind
 
-
 UNKNOWN_CELL_SLACK = 2.0
-"""Factor on the cell bounds where only the idealised host is known: emptying a host changes its volume by 10 % and more."""
+"""Factor on the cell bounds where only the idealised host is known: emptying a host changes its volume by over 10 %."""
 
 
 class AuditReference(BaseModel):
@@ -30,7 +29,9 @@ class AuditReference(BaseModel):
     volume: float = Field(gt=0, description="its volume, A^3")
     source: str = Field(description="where the cell comes from")
     slack: float = Field(
-        default=1.0, ge=1, description="factor on the protocol's bounds; above 1 where the composition's cell is not known"
+        default=1.0,
+        ge=1,
+        description="factor on the protocol's bounds; above 1 where the composition's cell is not known",
     )
     equivalences: list[list[int]] = Field(
         default_factory=list,
@@ -110,18 +111,26 @@ def _forces(frames: FrameSeries, bound: float) -> list[Finding]:
     force = largest_force(frames)
     if force <= bound:
         return []
-    message = f"largest force {force:.3f} eV/A after {len(frames.energies)} ionic steps exceeds {bound} eV/A: not converged"
+    message = (
+        f"largest force {force:.3f} eV/A after {len(frames.energies)} ionic steps exceeds {bound} eV/A: not converged"
+    )
     return [Finding(code="forces", severity="failure", message=message)]
 
 
 def _finite_energies(frames: FrameSeries) -> list[Finding]:
     bad = np.flatnonzero(~np.isfinite(frames.energies)).tolist()
-    return [Finding(code="energies", severity="failure", message=f"energies of frames {bad} are not finite")] if bad else []
+    return (
+        [Finding(code="energies", severity="failure", message=f"energies of frames {bad} are not finite")]
+        if bad
+        else []
+    )
 
 
 def _moments(magmoms: Sequence[float] | None, initial: Sequence[float]) -> list[Finding]:
     if magmoms is None:
-        return [Finding(code="moments", severity="failure", message="no site moments in OUTCAR; LORBIT must be 10 or more")]
+        return [
+            Finding(code="moments", severity="failure", message="no site moments in OUTCAR; LORBIT must be 10 or more")
+        ]
     if len(magmoms) != len(initial):
         message = f"{len(magmoms)} moments for {len(initial)} sites"
         return [Finding(code="moments", severity="failure", message=message)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from jobflow import Flow, OutputReference
 from maggma.core import Store
@@ -33,7 +34,7 @@ def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Sto
     """
     _same_campaign(campaign, document)
     structure, sites = unrelaxed(campaign, document)
-    common = {
+    common: dict[str, Any] = {
         "sites": sites,
         "reference": audit_reference(campaign.cell, document.working_bits),
         "intent": StepIntent(
@@ -53,7 +54,11 @@ def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Sto
             flow = Flow([second], output=second.output, name=maker.name)
     flow.name = f"{campaign.file.name} {document.joint_key}"
     flow.update_metadata(
-        {"campaign": campaign.file.name, "configuration_id": document.configuration_id, "joint_key": document.joint_key},
+        {
+            "campaign": campaign.file.name,
+            "configuration_id": document.configuration_id,
+            "joint_key": document.joint_key,
+        },
         dynamic=False,
     )
     return flow

@@ -44,7 +44,9 @@ class OrderingChoice(_Strict):
     def _exactly_one(self) -> OrderingChoice:
         given = [name for name in ("all", "sample", "file") if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError(f"say exactly one of all: true, sample: N, file: CIF (got {' and '.join(given) or 'none'})")
+            raise ValueError(
+                f"say exactly one of all: true, sample: N, file: CIF (got {' and '.join(given) or 'none'})"
+            )
         return self
 
 
@@ -194,7 +196,7 @@ def read_campaign(path: Path) -> Campaign:
     couple = get_couple(file.couple, None if file.couples is None else path.parent / file.couples)
     host = _host(file, couple, path.parent)
     protocol = load_protocol(_protocol_name(file.protocol, path.parent))
-    cell = HostSupercell(host, tuple(file.supercell))  # type: ignore[arg-type]  # three rows, checked by supercell_matrix
+    cell = HostSupercell(host, tuple(file.supercell))
     return Campaign(file=file, text=text, path=path, cell=cell, couple=couple, protocol=protocol)
 
 
@@ -211,7 +213,7 @@ def _host(file: CampaignFile, couple: RedoxCouple, folder: Path) -> Host:
             raise ValueError(f"working_ion {file.ion} is not that of {file.host} ({host.working_ion})")
         if couple.element != host.redox_element:
             raise ValueError(
-                f"couple {couple.name} is not of {file.host}, whose redox element is {host.redox_element}; take a CIF as host"
+                f"couple {couple.name} is not of {file.host} (redox element {host.redox_element}); take a CIF as host"
             )
         return host
     if not file.host.lower().endswith((".cif", ".vasp", "poscar")):

@@ -33,7 +33,9 @@ def engine_name(text: str) -> str:
     return name
 
 
-def engine_environment(engine: str, potcar_folder: Path, functional: str, labels: Sequence[str], fault: str | None = None) -> dict[str, str]:
+def engine_environment(
+    engine: str, potcar_folder: Path, functional: str, labels: Sequence[str], fault: str | None = None
+) -> dict[str, str]:
     """Environment variables for the worker processes of an engine.
 
     Parameters

@@ -13,7 +13,7 @@ from ..stores.documents import FailureDoc, FailureReason, StepIntent, StepKind
 
 REMEDIES: dict[FailureReason, str] = {
     "inputs refused": "correct what the message names in the campaign file or the maker; nothing was run",
-    "missing potcar": "set PMG_VASP_PSP_DIR in ~/.config/.pmgrc.yaml (`pmg config -p`) to a folder that has this POTCAR",
+    "missing potcar": "set PMG_VASP_PSP_DIR (`pmg config -p SOURCE TARGET`) to a folder that has this POTCAR",
     "vasp not found": "set ATOMATE2_VASP_CMD (or VASP_CMD in ~/.atomate2.yaml) to a command that starts VASP",
     "vasp error": "read the last lines and custodian's corrections, mend the cause, run the campaign again",
     "killed": "run the campaign again; if the queue killed it, give the job more time or memory",
@@ -54,7 +54,9 @@ def classify(error: Exception, folder: Path) -> FailureReason:
         return "missing potcar"
     if not (folder / "INCAR").exists() and not (folder / "INCAR.gz").exists():
         return "inputs refused" if isinstance(error, (ValueError, TypeError, KeyError)) else "unexpected"
-    if isinstance(error, FileNotFoundError | PermissionError) or shutil.which(_command_of(text)) is None and "No such file" in text:
+    if isinstance(error, FileNotFoundError | PermissionError) or (
+        shutil.which(_command_of(text)) is None and "No such file" in text
+    ):
         return "vasp not found"
     if isinstance(error, CustodianError):
         return "killed" if "return code is -" in text else "vasp error"

@@ -27,7 +27,9 @@ def campaign_lock(folder: Path) -> Iterator[None]:
         except OSError as err:
             handle.seek(0)
             holder = handle.read().strip() or "another process"
-            raise ValueError(f"campaign {folder.name} is being run by {holder}; wait for it, or stop it with Ctrl-C") from err
+            raise ValueError(
+                f"campaign {folder.name} is being run by {holder}; wait for it, or stop it with Ctrl-C"
+            ) from err
         handle.truncate(0)
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         handle.flush()

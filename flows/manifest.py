@@ -40,7 +40,9 @@ def read_manifest(folder: Path) -> list[ConfigurationDoc]:
             raise ValueError(f"{path}: version {version} is newer than this valenceflow ({SCHEMA_VERSION}); update it")
         return [ConfigurationDoc.model_validate(entry) for entry in content["configurations"]]
     except ValidationError as err:
-        raise ValueError(f"{path}: damaged: {first_problem(err)}; delete it: finished work is found again by its ids") from err
+        raise ValueError(
+            f"{path}: damaged: {first_problem(err)}; delete it: finished work is found again by its ids"
+        ) from err
     except (json.JSONDecodeError, KeyError, TypeError) as err:
         raise ValueError(f"{path}: damaged ({err}); delete it: finished work is found again by its ids") from err
 
@@ -72,7 +74,9 @@ def prepare_campaign(campaign: Campaign, engine: str) -> list[ConfigurationDoc]:
     return [earlier.get(c.configuration_id, c) for c in plan_configurations(campaign, engine)]
 
 
-def register_campaign(campaign: Campaign, engine: str, configurations: Sequence[ConfigurationDoc], stores: Stores) -> None:
+def register_campaign(
+    campaign: Campaign, engine: str, configurations: Sequence[ConfigurationDoc], stores: Stores
+) -> None:
     """Put campaign and configurations into the store and the manifest (those of other engines stay)."""
     ids = {c.configuration_id for c in configurations}
     others = [c for c in read_manifest(campaign.folder) if c.configuration_id not in ids]

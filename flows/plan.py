@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 
 from ..inputs.hosts import Host
@@ -86,7 +86,7 @@ def _working_orderings(campaign: Campaign, n_working: int) -> list[WorkingOrderi
         keys = [str(JointKey(orbits.bits(i), None)) for i in range(len(orbits))]
         indices = sample_ranking(keys, orbits.multiplicities, choice.seed, choice.weight)[: choice.sample]
     stratum = "all" if choice.all else "sample"
-    return [WorkingOrdering(orbits.bits(i), int(orbits.multiplicities[i]), stratum) for i in indices]
+    return [WorkingOrdering(orbits.bits(int(i)), int(orbits.multiplicities[i]), stratum) for i in indices]
 
 
 def _working_from_file(campaign: Campaign, name: str, n_working: int) -> WorkingOrdering | None:
@@ -111,7 +111,9 @@ def _mapped(campaign: Campaign, name: str) -> tuple[Structure, SiteMap]:
     try:
         structure = Structure.from_file(path)
     except Exception as err:  # pymatgen raises many kinds for a missing or broken file; each becomes one line
-        raise ValueError(f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}") from err
+        raise ValueError(
+            f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}"
+        ) from err
     return structure, map_onto(structure, campaign.cell)
 
 
@@ -162,8 +164,10 @@ def _enough(asked: int | None, exist: int, where: str, what: str) -> None:
 
 
 def configuration_id(campaign: Campaign, key: JointKey, engine: str) -> str:
-    """Identity of a configuration (DESIGN): host content, supercell, joint key, protocol hash, engine."""
-    content = [campaign.cell.host.content_hash, campaign.cell.matrix, str(key), campaign.protocol.hash, engine]
+    """Identity of a configuration: host, supercell, joint key, couple (surrogate, moments), protocol and engine."""
+    couple = campaign.couple.content_hash
+    host, matrix = campaign.cell.host.content_hash, campaign.cell.matrix
+    content = [host, matrix, str(key), couple, campaign.protocol.hash, engine]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
 
 
@@ -213,14 +217,16 @@ def step_uuid(campaign: str, identity: str, step: str, attempt: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{campaign}/{identity}/{step}/{attempt}"))
 
 
-def occupied_structure(cell: HostSupercell, working: Bits) -> Structure:
+def occupied_structure(cell: HostSupercell, working: ArrayLike) -> Structure:
     """The supercell with its vacancies taken out; site property `host_site` is kept."""
     structure = cell.structure.copy()
     structure.remove_sites(cell.working_sites[~np.asarray(working, dtype=bool)].tolist())
     return structure
 
 
-def charge_sites_of(structure: Structure, cell: HostSupercell, campaign: Campaign, document: ConfigurationDoc) -> ChargeSites:
+def charge_sites_of(
+    structure: Structure, cell: HostSupercell, campaign: Campaign, document: ConfigurationDoc
+) -> ChargeSites:
     """Charge states of a configuration in the order of its unrelaxed structure; redox sites stay in host order."""
     where = {int(host_site): i for i, host_site in enumerate(structure.site_properties["host_site"])}
     return ChargeSites(
@@ -232,10 +238,10 @@ def charge_sites_of(structure: Structure, cell: HostSupercell, campaign: Campaig
     )
 
 
-def audit_reference(cell: HostSupercell, working: Bits) -> AuditReference:
+def audit_reference(cell: HostSupercell, working: ArrayLike) -> AuditReference:
     """The host's cell at a configuration's composition, and the symmetry that its working-ion ordering leaves."""
     host, matrix = cell.host, cell.matrix_array
-    fraction = float(np.mean(working))
+    fraction = float(np.mean(np.asarray(working, dtype=bool)))
     lattice, source, slack = _host_lattice(host, fraction)
     vectors = matrix @ lattice
     a, b, c = (float(length) for length in np.linalg.norm(vectors, axis=1))

@@ -44,7 +44,9 @@ def mark_for_retry(
             marked.append(next_attempt(configuration))
         if not marked:
             wanted = f" of reason {reason!r}" if reason else ""
-            raise ValueError(f"no failed configuration{wanted} of engine {engine}; `valenceflow status` lists what failed")
+            raise ValueError(
+                f"no failed configuration{wanted} of engine {engine}; `valenceflow status` lists what failed"
+            )
         again = {c.configuration_id: c for c in marked}
         register_campaign(campaign, engine, [again.get(c.configuration_id, c) for c in configurations], stores)
     return marked

@@ -60,7 +60,9 @@ def make_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as err:
-        raise ValueError(f"{folder} cannot be written ({err.strerror}); move the campaign file to a folder that can") from err
+        raise ValueError(
+            f"{folder} cannot be written ({err.strerror}); move the campaign file to a folder that can"
+        ) from err
 
 
 def prepare(campaign: Campaign, engine: str, only: Sequence[str] = (), limit: int | None = None) -> Prepared:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import spglib
 from numpy.typing import NDArray
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 
 from ..inputs.hosts import DEFAULT_SYMPREC
 from ..inputs.substitution import ChargeSites
+from ..inputs.symmetry import space_group_operations
 from .audit import UNKNOWN_CELL_SLACK, AuditReference
 
 
@@ -26,11 +26,10 @@ def starting_reference(structure: Structure, sites: ChargeSites) -> AuditReferen
 
 def redox_permutations(structure: Structure, sites: ChargeSites, symprec: float = DEFAULT_SYMPREC) -> NDArray[np.int_]:
     """(n_operations, n_redox) permutations of the redox sites by the symmetry of the unrelaxed structure."""
-    numbers = [Element(symbol).Z for symbol in sites.elements]
-    operations = spglib.get_symmetry((structure.lattice.matrix, structure.frac_coords, numbers), symprec=symprec)
+    rotations, translations = space_group_operations(structure, sites.elements, symprec)
     positions = structure.frac_coords[sites.redox_sites]
     rows = []
-    for rotation, translation in zip(operations["rotations"], operations["translations"], strict=True):
+    for rotation, translation in zip(rotations, translations, strict=True):
         images = positions @ rotation.T + translation
         distances = structure.lattice.get_all_distances(images, positions)
         rows.append(np.argmin(distances, axis=1))

@@ -1,6 +1,6 @@
 """The paper's two-step relaxation as a jobflow flow (section 2.1): surrogate in, relax; redox element back, relax.
 
-    structure with Fe2+/Fe3+ ──> [surrogate relax: Ga on the Fe3+ sites] ──> [relax: Fe back, moments 4/5 muB] ──> document
+    structure with Fe2+/Fe3+ ──> [surrogate relax: Ga for Fe3+] ──> [relax: Fe back, moments 4/5 muB] ──> document
 
 Nothing but the geometry passes from step 1 to step 2: no WAVECAR, no CHGCAR, no moments.
 """
@@ -55,7 +55,7 @@ def find_couple(couple: str | RedoxCouple) -> RedoxCouple:
 
 
 def with_uuid(job: Job, uuid: str | None) -> Job:
-    """The job under a uuid fixed beforehand (a campaign's manifest), so that a second run finds the first one's output."""
+    """The job under a uuid fixed beforehand (a campaign's manifest), so that a second run finds its output."""
     if uuid is not None:
         job.set_uuid(uuid)
     return job

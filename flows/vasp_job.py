@@ -1,7 +1,8 @@
 """The one VASP job of valenceflow: write inputs with the intended moments, run under custodian, parse once, audit.
 
-A job never raises for a failed calculation: it returns a FailureDoc and stops its children. Every document is also left
-in the run folder, so that a store can be rebuilt. Built on atomate2's BaseVaspMaker: its fields and powerups go on working.
+A job never raises for a failed calculation: it returns a FailureDoc and stops its children. Every document is also
+left in the run folder, so that a store can be rebuilt. Built on atomate2's BaseVaspMaker, whose fields and powerups
+go on working.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from atomate2.common.files import gzip_output_folder
 from atomate2.vasp.files import copy_vasp_outputs, write_vasp_input_set
 from atomate2.vasp.jobs.base import _FILES_TO_ZIP, BaseVaspMaker, get_vasp_task_document
 from atomate2.vasp.run import run_vasp
+from emmet.core.tasks import TaskDoc
 from jobflow import CURRENT_JOB, Response, job
 from monty.serialization import dumpfn
 from pymatgen.core import Structure
@@ -29,7 +31,7 @@ from ..stores.documents import AchievedOrdering, FailureDoc, StepIntent, StepKin
 from ..stores.provenance import package_versions
 from .audit import AuditReference, achieved_ordering, audit_step
 from .failures import failure_doc
-from .vasp_outputs import VaspOutputs, read_vasp_outputs
+from .vasp_outputs import VaspOutputs, last_calculation, read_vasp_outputs
 
 STEP_FILE = "valenceflow-step.json.gz"
 """The job's document in its run folder (a VaspStepDoc with frames, or a FailureDoc)."""
@@ -63,7 +65,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
     run_vasp_kwargs: dict[str, Any] = field(default_factory=patient_custodian)
     step: StepKind = "relax"
 
-    @job(data=["frames", "task"])  # type: ignore[untyped-decorator]
+    @job(data=["frames", "task"])
     def make(
         self,
         structure: Structure,
@@ -73,7 +75,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         site_order: Sequence[int] | None = None,
         reference: AuditReference | None = None,
         intent: StepIntent | None = None,
-    ) -> Response:
+    ) -> Response[VaspStepDoc | FailureDoc]:
         """Run one step.
 
         Parameters
@@ -120,13 +122,16 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
             dumpfn(content, filename.replace(":", "."))
         run_vasp(**self.run_vasp_kwargs)
         task = get_vasp_task_document(folder, **self.task_document_kwargs)
+        assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
         task.task_label = self.name
         outputs = read_vasp_outputs(folder, task)
         document = self._document(outputs, prepared, sites, reference, intent, folder)
         gzip_output_folder(directory=folder, setting=SETTINGS.VASP_ZIP_FILES, files_list=_FILES_TO_ZIP)
         return document
 
-    def prepare(self, structure: Structure, sites: ChargeSites, site_order: Sequence[int] | None = None) -> StepStructure:
+    def prepare(
+        self, structure: Structure, sites: ChargeSites, site_order: Sequence[int] | None = None
+    ) -> StepStructure:
         """The structure of this step: elements, moments and site order as VASP will see them."""
         occupants: Occupants = "surrogate" if self.step == "surrogate relax" else "redox"
         return step_structure(structure, sites, occupants, site_order)
@@ -188,11 +193,12 @@ def _job_uuid() -> str:
 
 def _bader_charges(outputs: VaspOutputs) -> list[float] | None:
     """Net charges, positive on cations; None where no Bader analysis was asked for."""
-    bader = outputs.task.calcs_reversed[0].bader
-    if not bader or "charge_transfer" not in bader:
+    calculation = last_calculation(outputs.task)
+    bader: Any = None if calculation is None else calculation.bader
+    if not bader:
         return None
-    # The analysis gives electrons gained (valence minus what the basin holds is the cation's loss), e.
-    return [-float(value) for value in bader["charge_transfer"]]
+    gained = bader["charge_transfer"]  # electrons gained by each atom
+    return [-float(electrons) for electrons in gained]
 
 
 def write_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:

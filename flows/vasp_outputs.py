@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emmet.core.tasks import TaskDoc
+from emmet.core.vasp.calculation import Calculation
 from pymatgen.core import Structure
 
 from ..stores.documents import Engine, FrameSeries
@@ -17,7 +18,7 @@ from ..stores.outcar import OutcarRecord, read_outcar
 from ..stores.provenance import engine_of
 
 KBAR_TO_EV_PER_A3 = -0.1 / 160.21766208
-"""VASP prints stress in kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
+"""VASP prints kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
 
 
 @dataclass
@@ -69,21 +70,31 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
     ValueError
         If the run holds no ionic step or OUTCAR and vasprun.xml disagree about the sites.
     """
-    calculation = task.calcs_reversed[0]
+    calculation = last_calculation(task)
+    if calculation is None or calculation.output is None or calculation.input is None:
+        raise ValueError(f"{folder.name}: emmet found no calculation in this folder; VASP left no readable vasprun.xml")
     record = read_outcar(find_output(folder, "OUTCAR"))
     steps = calculation.output.ionic_steps or []
     if not steps:
-        raise ValueError(f"{folder.name}: vasprun.xml holds no ionic step; the run stopped before the first one was done")
-    nelm = calculation.input.parameters.get("NELM") if calculation.input.parameters else None
+        raise ValueError(
+            f"{folder.name}: vasprun.xml holds no ionic step; the run stopped before the first one was done"
+        )
+    nelm = (calculation.input.parameters or {}).get("NELM")
     frames = _frames(steps, record, nelm)
-    last = steps[-1].structure
-    structure = Structure(last.lattice, last.species, last.frac_coords)
+    structure = Structure(frames.lattices[-1], frames.symbols, frames.frac_coords[-1])
     calculation.output.ionic_steps = None
     final = frames.magmoms[-1]
     if final is not None and len(final) != len(structure):
-        raise ValueError(f"{folder.name}: OUTCAR lists {len(final)} moments where vasprun.xml has {len(structure)} sites")
+        raise ValueError(
+            f"{folder.name}: OUTCAR lists {len(final)} moments where vasprun.xml has {len(structure)} sites"
+        )
     version = calculation.vasp_version or record.version or ""
     return VaspOutputs(frames, task, structure, final, engine_of(version), record.elapsed_s)
+
+
+def last_calculation(task: TaskDoc) -> Calculation | None:
+    """emmet's record of the run itself."""
+    return task.calcs_reversed[0] if task.calcs_reversed else None
 
 
 def _frames(steps: list[Any], record: OutcarRecord, nelm: int | None) -> FrameSeries:

@@ -1,10 +1,12 @@
-"""Charge states, redox couples and neutrality. Couples are data (data/couples.yaml); see `moments` for reading states back.
+"""Charge states, redox couples and neutrality. Couples are data (data/couples.yaml); `moments` reads states back.
 
 Initial moments: the authors' public inputs; the substitution by a surrogate: paper section 2.1.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
@@ -26,7 +28,9 @@ class ChargeState(_Frozen):
     """One oxidation state of the redox element."""
 
     oxidation_state: int = Field(description="formal charge, e")
-    magmom: float = Field(description="initial high-spin moment, muB; the sign is the spin order's, not the state's", ge=0)
+    magmom: float = Field(
+        description="initial high-spin moment, muB; the sign is the spin order's, not the state's", ge=0
+    )
 
 
 class Surrogate(_Frozen):
@@ -84,6 +88,12 @@ class RedoxCouple(_Frozen):
     def high_moment_is_larger(self) -> bool:
         """Whether the high state has the larger moment (Fe, Co, Ni: yes; Mn, V: no)."""
         return self.high.magmom > self.low.magmom
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what changes energies: element, states, initial moments, surrogate; not of the label windows."""
+        content = self.model_dump(mode="json", exclude={"name", "windows"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def state(self, is_high: bool) -> ChargeState:
         """The high or the low state."""

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import spglib
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pymatgen.analysis.bond_valence import BVAnalyzer
 from pymatgen.core import Element, Lattice, Structure
 
+from .symmetry import space_group_operations
 from .yaml_files import first_problem, parse_yaml
 
 DEFAULT_SYMPREC = 0.01
@@ -46,7 +46,9 @@ class Host(BaseModel):
         If a sublattice is missing or mixed, charges are missing, or the number of operations is not the expected one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=(cached_property,)
+    )
     name: str
     structure: Structure = Field(description="all working-ion sites filled, plain elements, sites in host order")
     working_ion: str = Field(description="element that can be removed")
@@ -83,13 +85,7 @@ class Host(BaseModel):
     @cached_property
     def operations(self) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
         """Space-group operations, rotations (n, 3, 3) and translations (n, 3), in fractional coordinates."""
-        cell = (
-            self.structure.lattice.matrix,
-            self.structure.frac_coords,
-            [site.specie.Z for site in self.structure],
-        )
-        dataset = spglib.get_symmetry(cell, symprec=self.symprec)
-        return np.asarray(dataset["rotations"], dtype=int), np.asarray(dataset["translations"], dtype=float)
+        return space_group_operations(self.structure, [site.specie.symbol for site in self.structure], self.symprec)
 
     def with_redox_element(self, symbol: str) -> Host:
         """The same framework with another redox element (LiMnPO4 from LiFePO4, say); needs relaxing like any host."""
@@ -219,7 +215,9 @@ def _read_cif(path: Path) -> Structure:
     except FileNotFoundError as err:
         raise ValueError(f"{path}: no such file") from err
     except Exception as err:  # pymatgen raises many kinds for a broken file; each becomes one line for the user
-        raise ValueError(f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}") from err
+        raise ValueError(
+            f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}"
+        ) from err
 
 
 def _ordered_sites(structure: Structure, working_ion: str, path: Path) -> Structure:
@@ -227,7 +225,9 @@ def _ordered_sites(structure: Structure, working_ion: str, path: Path) -> Struct
     for site in structure:
         elements = {Element(specie.symbol): amount for specie, amount in site.species.items()}
         if len(elements) != 1:
-            raise ValueError(f"{path.name}: site {site.frac_coords.round(3).tolist()} mixes {site.species_string}; order it first")
+            raise ValueError(
+                f"{path.name}: site {site.frac_coords.round(3).tolist()} mixes {site.species_string}; order it first"
+            )
         element, amount = next(iter(elements.items()))
         if abs(amount - 1) > 1e-3 and element.symbol != working_ion:
             raise ValueError(

@@ -79,13 +79,9 @@ def poscar_structure(structure: Structure) -> Structure:
         For partly occupied or frozen sites, or an element whose sites are not in one block.
     """
     if not structure.is_ordered:
-        raise ValueError(
-            f"{structure.formula} has partly occupied sites; choose an ordering before making inputs"
-        )
+        raise ValueError(f"{structure.formula} has partly occupied sites; choose an ordering before making inputs")
     if any("selective_dynamics" in site.properties for site in structure):
-        raise ValueError(
-            "selective_dynamics freezes sites, which no protocol records; remove that site property"
-        )
+        raise ValueError("selective_dynamics freezes sites, which no protocol records; remove that site property")
     symbols = [site.specie.symbol for site in structure]
     order = [symbol for symbol, _ in groupby(symbols)]
     if len(order) != len(set(order)):

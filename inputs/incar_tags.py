@@ -73,13 +73,9 @@ def check_protocol_tags(tags: dict[str, Any], field: str) -> dict[str, Any]:
         if tag in plain:
             raise ValueError(f"{tag} is given twice under `{field}`, in two spellings; keep {tag}")
         if tag in TAGS_OF_OTHER_FIELDS:
-            raise ValueError(
-                f"{tag} is written from `{TAGS_OF_OTHER_FIELDS[tag]}`; set it there, not under `{field}`"
-            )
+            raise ValueError(f"{tag} is written from `{TAGS_OF_OTHER_FIELDS[tag]}`; set it there, not under `{field}`")
         if tag in LAUNCH_TAGS:
-            raise ValueError(
-                f"{tag} changes no energy; give it per launch (user_incar_settings), not under `{field}`"
-            )
+            raise ValueError(f"{tag} changes no energy; give it per launch (user_incar_settings), not under `{field}`")
         if tag not in Incar.INCAR_PARAMS:
             near = get_close_matches(tag, Incar.INCAR_PARAMS, n=1)
             raise ValueError(
@@ -94,6 +90,4 @@ def check_protocol_tags(tags: dict[str, Any], field: str) -> dict[str, Any]:
 def require_tags(tags: dict[str, Any], required: tuple[str, ...], field: str) -> None:
     """Raise a ValueError that names the tags missing from a field."""
     if missing := [tag for tag in required if tag not in tags]:
-        raise ValueError(
-            f"`{field}` lacks {', '.join(missing)}; a protocol states them, or use `extends: paper-2026`"
-        )
+        raise ValueError(f"`{field}` lacks {', '.join(missing)}; a protocol states them, or use `extends: paper-2026`")

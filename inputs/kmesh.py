@@ -24,12 +24,8 @@ class KMesh(BaseModel):
     rule: Literal["same density", "fixed"] = Field(
         description="`same density`: max(1, round(length * |b_i|)) points; `fixed`: one mesh for every cell"
     )
-    mesh: tuple[int, int, int] = Field(
-        description="published Gamma-centred mesh, points along each reciprocal vector"
-    )
-    cell_lengths: tuple[float, float, float] = Field(
-        description="a, b, c of the orthogonal cell it belongs to, A"
-    )
+    mesh: tuple[int, int, int] = Field(description="published Gamma-centred mesh, points along each reciprocal vector")
+    cell_lengths: tuple[float, float, float] = Field(description="a, b, c of the orthogonal cell it belongs to, A")
     length: float = Field(
         description="points per reciprocal length, A; |b_i| without 2 pi (1/L_i in an orthogonal cell)",
         gt=0,
@@ -41,11 +37,7 @@ class KMesh(BaseModel):
             raise ValueError(f"mesh {self.mesh} and cell_lengths {self.cell_lengths} must be positive")
         if (found := self.same_density(Lattice.orthorhombic(*self.cell_lengths))) != self.mesh:
             low, high = self.length_window(self.mesh, self.cell_lengths)
-            way_out = (
-                f"take {low:.2f} <= length < {high:.2f}"
-                if low < high
-                else "no length gives it; use another mesh"
-            )
+            way_out = f"take {low:.2f} <= length < {high:.2f}" if low < high else "no length gives it; use another mesh"
             raise ValueError(
                 f"length = {self.length} A gives {found}, not mesh {self.mesh}, on cell_lengths; {way_out}"
             )
@@ -61,9 +53,7 @@ class KMesh(BaseModel):
 
     def same_density(self, lattice: Lattice) -> Mesh:
         """Gamma-centred mesh of the published density on a lattice."""
-        a, b, c = (
-            max(1, floor(self.length * b + 0.5)) for b in lattice.reciprocal_lattice_crystallographic.abc
-        )
+        a, b, c = (max(1, floor(self.length * b + 0.5)) for b in lattice.reciprocal_lattice_crystallographic.abc)
         return a, b, c
 
     def on(self, lattice: Lattice) -> Mesh:

@@ -25,9 +25,7 @@ CHARGE_STATE_TAGS = frozenset({"MAGMOM", "NUPDOWN", "ISPIN", "LDAU", "LDAUTYPE",
 _WITHOUT_U = {"LDAUU": 0.0, "LDAUJ": 0.0, "LDAUL": -1}
 
 
-def with_overrides(
-    incar: Incar, overrides: Mapping[str, Any], protocol: Protocol, structure: Structure
-) -> Incar:
+def with_overrides(incar: Incar, overrides: Mapping[str, Any], protocol: Protocol, structure: Structure) -> Incar:
     """Lay overrides on an INCAR, refusing those that contradict it.
 
     Parameters
@@ -67,9 +65,7 @@ def _checked_limit(tag: str, asked: Any, incar: Incar) -> int:
     if isinstance(asked, int) and not isinstance(asked, bool) and (asked == 0 if static else asked >= 1):
         return asked
     expected = "0 in a static calculation" if static else "a whole number, at least 1"
-    raise ValueError(
-        f"override {tag} = {asked!r} must be {expected}; drop it, or make the other kind of calculation"
-    )
+    raise ValueError(f"override {tag} = {asked!r} must be {expected}; drop it, or make the other kind of calculation")
 
 
 def _agrees(tag: str, asked: Any, expected: Any, structure: Structure) -> bool:

@@ -89,9 +89,7 @@ class Protocol(_Frozen):
     incar: dict[str, TagValue] = Field(
         description="INCAR tags of every calculation; energies in eV, as VASP reads them"
     )
-    relax: dict[str, TagValue] = Field(
-        description="INCAR tags of relaxations only; EDIFFG is minus a force, eV/A"
-    )
+    relax: dict[str, TagValue] = Field(description="INCAR tags of relaxations only; EDIFFG is minus a force, eV/A")
     static: dict[str, TagValue] = Field(description="INCAR tags of single points only; NSW is 0")
     output: dict[str, TagValue] = Field(description="what VASP writes (LORBIT, LWAVE, LCHARG); not hashed")
     limits: dict[str, int] = Field(description="NELM and NSW, largest numbers of steps; not hashed")
@@ -116,12 +114,8 @@ class Protocol(_Frozen):
     max_stress_kbar: float = Field(
         default=5.0, description="audit: largest residual stress, kbar; flagged, not failed", gt=0
     )
-    volume_bound: float = Field(
-        default=0.08, description="audit: largest relative change of the volume", gt=0
-    )
-    axis_bound: float = Field(
-        default=0.08, description="audit: largest relative change of a cell length", gt=0
-    )
+    volume_bound: float = Field(default=0.08, description="audit: largest relative change of the volume", gt=0)
+    axis_bound: float = Field(default=0.08, description="audit: largest relative change of a cell length", gt=0)
 
     @field_validator("incar", "relax", "static", mode="after")
     @classmethod
@@ -139,9 +133,7 @@ class Protocol(_Frozen):
         if set(tags) != set(_OUTPUT_TAGS):
             raise ValueError(f"give exactly {', '.join(_OUTPUT_TAGS)}, not {', '.join(tags) or 'nothing'}")
         if tags["LORBIT"] not in (10, 11, 12):
-            raise ValueError(
-                f"LORBIT = {tags['LORBIT']} prints no site moments, which tell the charge states; take 12"
-            )
+            raise ValueError(f"LORBIT = {tags['LORBIT']} prints no site moments, which tell the charge states; take 12")
         return {tag: plain_value(tag, value) for tag, value in sorted(tags.items())}
 
     @field_validator("limits", mode="after")
@@ -171,13 +163,9 @@ class Protocol(_Frozen):
         require_tags(self.relax, REQUIRED_RELAX_TAGS, "relax")
         require_tags(self.static, ("IBRION",), "static")
         if self.incar["ISPIN"] != 2:
-            raise ValueError(
-                f"ISPIN = {self.incar['ISPIN']}: charge states are read from moments; take ISPIN: 2"
-            )
+            raise ValueError(f"ISPIN = {self.incar['ISPIN']}: charge states are read from moments; take ISPIN: 2")
         if float(self.relax["EDIFFG"]) >= 0:
-            raise ValueError(
-                f"EDIFFG = {self.relax['EDIFFG']} is no force criterion; give minus a force, eV/A: -0.03"
-            )
+            raise ValueError(f"EDIFFG = {self.relax['EDIFFG']} is no force criterion; give minus a force, eV/A: -0.03")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Which site of a structure is in which charge state, and the structures of both steps made from it (paper section 2.1).
+"""Which site of a structure is in which charge state, and the structures of both steps made from it (paper, 2.1).
 
 Step 1 puts the surrogate on the high-state sites; step 2 puts the redox element back and sets every moment anew. Sites
 are sorted here, by electronegativity as pymatgen's `get_sorted_structure` does, so that VASP sees one block per element
@@ -81,7 +81,9 @@ class StepStructure(BaseModel):
     site_order: list[int] = Field(description="(n_sites,) parent index of each site")
 
 
-def charge_sites(structure: Structure, couple: RedoxCouple, free: bool = False, n_high: int | None = None) -> ChargeSites:
+def charge_sites(
+    structure: Structure, couple: RedoxCouple, free: bool = False, n_high: int | None = None
+) -> ChargeSites:
     """Read the charge states that a structure's redox sites carry.
 
     Parameters
@@ -98,7 +100,9 @@ def charge_sites(structure: Structure, couple: RedoxCouple, free: bool = False, 
     """
     redox = [i for i, site in enumerate(structure) if site.specie.symbol == couple.element]
     if not redox:
-        raise ValueError(f"{structure.composition.reduced_formula} holds no {couple.element}, the element of {couple.name}")
+        raise ValueError(
+            f"{structure.composition.reduced_formula} holds no {couple.element}, the element of {couple.name}"
+        )
     elements = [site.specie.symbol for site in structure]
     if free:
         if n_high is None:
@@ -145,7 +149,9 @@ def step_structure(
     for here, parent in zip(structure, order, strict=True):
         expected = {sites.symbol(parent, "redox"), sites.symbol(parent, "surrogate")}
         if here.specie.symbol not in expected:
-            raise ValueError(f"parent site {parent} holds {here.specie.symbol} where {' or '.join(sorted(expected))} belongs")
+            raise ValueError(
+                f"parent site {parent} holds {here.specie.symbol} where {' or '.join(sorted(expected))} belongs"
+            )
     symbols = [sites.symbol(parent, occupants) for parent in order]
     ranks = [(Element(symbol).X, symbol, parent) for symbol, parent in zip(symbols, order, strict=True)]
     sorting = sorted(range(len(order)), key=ranks.__getitem__)

@@ -41,7 +41,9 @@ def supercell_matrix(value: Sequence[Any]) -> NDArray[np.int_]:
         raise ValueError(f"supercell must be [na, nb, nc] or a 3x3 matrix of whole numbers, got {value!r}")
     whole = np.round(matrix).astype(int)
     if round(np.linalg.det(whole)) < 1:
-        raise ValueError(f"supercell {whole.tolist()} has determinant {round(np.linalg.det(whole))}; it must be at least 1")
+        raise ValueError(
+            f"supercell {whole.tolist()} has determinant {round(np.linalg.det(whole))}; it must be at least 1"
+        )
     return whole
 
 

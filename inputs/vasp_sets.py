@@ -151,9 +151,7 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
 
     def _poscar_structure(self) -> Structure:
         if self.structure is None:
-            raise ValueError(
-                "no structure is set on this input set; pass one with the site property `magmom`"
-            )
+            raise ValueError("no structure is set on this input set; pass one with the site property `magmom`")
         return poscar_structure(self.structure)
 
     def _set_previous(self, prev_dir: PathLike | None = None) -> None:
@@ -181,14 +179,10 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
         if self.config_dict and self.config_dict != self._protocol_config():
             raise ValueError(f"config_dict differs from {own}, which makes it; {way_out}")
         if self.user_kpoints_settings:
-            raise ValueError(
-                f"user_kpoints_settings = {self.user_kpoints_settings!r}: give kpoints_mesh instead"
-            )
+            raise ValueError(f"user_kpoints_settings = {self.user_kpoints_settings!r}: give kpoints_mesh instead")
         functional = self.protocol.potcar.functional
         if self.user_potcar_functional not in (None, functional):
-            raise ValueError(
-                f"POTCAR release {self.user_potcar_functional} is not {own}'s {functional}; {way_out}"
-            )
+            raise ValueError(f"POTCAR release {self.user_potcar_functional} is not {own}'s {functional}; {way_out}")
         for element, label in (self.user_potcar_settings or {}).items():
             if label != self.protocol.potcar.labels.get(element):
                 raise ValueError(f"POTCAR {label} for {element} is not in {own}; {way_out}")
@@ -214,9 +208,7 @@ def _set_for(
 def _checked_mesh(mesh: Any) -> Mesh:
     a, b, c = (*mesh, None, None, None)[:3]
     if len(mesh) != 3 or not all(isinstance(n, int) and n >= 1 for n in (a, b, c)):
-        raise ValueError(
-            f"kpoints_mesh = {mesh!r} must be three whole numbers, at least 1, such as (3, 1, 3)"
-        )
+        raise ValueError(f"kpoints_mesh = {mesh!r} must be three whole numbers, at least 1, such as (3, 1, 3)")
     return a, b, c
 
 

@@ -123,7 +123,9 @@ def calculation_doc(
         energy_per_fu=None if energy is None else energy / configuration.formula_units,
         magmoms_redox=None if final is None else _redox_moments(final),
         max_force=None if final is None else float(np.linalg.norm(final["forces"], axis=1).max()),
-        volume_per_fu=None if final is None else float(final["structure"]["lattice"]["volume"]) / configuration.formula_units,
+        volume_per_fu=None
+        if final is None
+        else float(final["structure"]["lattice"]["volume"]) / configuration.formula_units,
         n_ionic_steps={step: d["n_ionic_steps"] for step, d in slim.items() if d["document"] == "VaspStepDoc"},
         steps=slim,
         audit=audit,

@@ -25,7 +25,17 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "configurations": ("configuration_id", ("campaign", "joint_key", "fraction", "engine")),
     "calculations": (
         "calculation_id",
-        ("configuration_id", "campaign", "state", "relation", "counts", "fraction", "engine", "working_key", "energy_per_fu"),
+        (
+            "configuration_id",
+            "campaign",
+            "state",
+            "relation",
+            "counts",
+            "fraction",
+            "engine",
+            "working_key",
+            "energy_per_fu",
+        ),
     ),
     "failures": ("uuid", ("intent.configuration_id", "reason")),
 }
@@ -60,7 +70,7 @@ class Stores:
         return self._open[name]
 
     def docs(self) -> Store:
-        """jobflow's docs_store, connected."""
+        """Jobflow's docs_store, connected."""
         if "jobs" not in self._open:
             store = _store_from(self.docs_spec | {"key": "uuid"})
             store.connect()
@@ -76,7 +86,7 @@ class Stores:
         return self._open["data"]
 
     def job_store(self) -> Any:
-        """jobflow's JobStore over both; the caller connects it."""
+        """Jobflow's JobStore over both; the caller connects it."""
         from jobflow import JobStore  # noqa: PLC0415 - status and query must start without jobflow
 
         return JobStore(_store_from(self.docs_spec), additional_stores={"data": _store_from(self.data_spec)})
@@ -84,7 +94,7 @@ class Stores:
     def close(self) -> None:
         """Close every collection that was opened."""
         for store in self._open.values():
-            store.close()
+            store.close()  # type: ignore[no-untyped-call]  # maggma leaves it untyped
         self._open.clear()
 
 
@@ -122,7 +132,9 @@ def stores_from_yaml(path: Path) -> Stores:
     spec = content.get("JOB_STORE", content)
     data = (spec.get("additional_stores") or {}).get("data")
     if "docs_store" not in spec or data is None:
-        raise ValueError(f"{path}: needs a docs_store and an additional store named `data`; `valenceflow init` shows one")
+        raise ValueError(
+            f"{path}: needs a docs_store and an additional store named `data`; `valenceflow init` shows one"
+        )
     return Stores(_full_form(spec["docs_store"], path), _full_form(data, path))
 
 

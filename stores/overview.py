@@ -52,7 +52,9 @@ def fraction_overviews(stores: Stores, campaign: str) -> list[FractionOverview]:
     configurations, calculations = stores.collection("configurations"), stores.collection("calculations")
     rows = []
     for engine in sorted(configurations.distinct("engine", {"campaign": campaign})):
-        for fraction in sorted(configurations.distinct("fraction", {"campaign": campaign, "engine": engine}), reverse=True):
+        for fraction in sorted(
+            configurations.distinct("fraction", {"campaign": campaign, "engine": engine}), reverse=True
+        ):
             where = {"campaign": campaign, "engine": engine, "fraction": fraction}
             rows.append(
                 FractionOverview(
@@ -85,6 +87,8 @@ def failure_groups(stores: Stores, campaign: str) -> list[FailureGroup]:
 
 
 def _failures(stores: Stores, campaign: str) -> Iterator[dict[str, Any]]:
-    failed = stores.collection("calculations").query({"campaign": campaign, "state": "failed", "latest": True}, ["steps"])
+    failed = stores.collection("calculations").query(
+        {"campaign": campaign, "state": "failed", "latest": True}, ["steps"]
+    )
     for calculation in failed:
         yield from (step for step in calculation["steps"].values() if step["document"] == "FailureDoc")

@@ -8,7 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 
 from .documents import Engine
 
-_PACKAGES = ("valenceflow", "atomate2", "custodian", "emmet-core", "jobflow", "maggma", "pymatgen", "pymatgen-core", "chgnet")
+_PACKAGES = (
+    "valenceflow",
+    "atomate2",
+    "custodian",
+    "emmet-core",
+    "jobflow",
+    "maggma",
+    "pymatgen",
+    "pymatgen-core",
+    "chgnet",
+)
 _REHEARSAL = re.compile(r"rehearsal-([a-z][a-z-]*)")
 
 

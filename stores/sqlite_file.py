@@ -93,8 +93,7 @@ def check_path(path: str | Path) -> Path:
     text = os.fspath(path)
     if not text or text.startswith((":", "file:")):
         raise SQLiteStoreError(
-            f"path = {text!r} is no file: documents would vanish with the process; "
-            "give a file such as store.sqlite"
+            f"path = {text!r} is no file: documents would vanish with the process; give a file such as store.sqlite"
         )
     place = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100  # resolve() would follow symbolic links
     if place.is_dir():
@@ -172,15 +171,11 @@ class SQLiteFile:
                 f"{'.'.join(map(str, MINIMUM_SQLITE))}: use a Python from conda-forge or uv"
             )
         if not self.path.parent.is_dir():
-            raise SQLiteStoreError(
-                f"folder {self.path.parent} does not exist: create it, or mend the store's path"
-            )
+            raise SQLiteStoreError(f"folder {self.path.parent} does not exist: create it, or mend the store's path")
         connection: sqlite3.Connection | None = None
         try:
             # Transactions are begun by hand; the lock of close() is the thread check.
-            connection = sqlite3.connect(
-                self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False
-            )
+            connection = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
             self._check_version(connection)
             self._set_journal(connection)
             connection.execute("PRAGMA synchronous = FULL")
@@ -224,15 +219,11 @@ class SQLiteFile:
             )
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return
         if META_TABLE not in tables:
-            raise SQLiteStoreError(
-                f"{self.path} is a database of another program: choose another path for the store"
-            )
+            raise SQLiteStoreError(f"{self.path} is a database of another program: choose another path for the store")
         row = connection.execute(_GET_VERSION).fetchone()
         found = int(row[0])
         if found > SCHEMA_VERSION:
@@ -246,9 +237,7 @@ class SQLiteFile:
         if connection.execute(exists, (META_TABLE,)).fetchone():
             return
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {META_TABLE} (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
-        )
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {META_TABLE} (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.execute(
             "INSERT OR IGNORE INTO valenceflow_store VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),)
         )
@@ -263,8 +252,7 @@ class SQLiteFile:
             )
         if "readonly" in text or "read-only" in text or "unable to open" in text:
             return SQLiteStoreError(
-                f"{self.path} cannot be written ({text}): "
-                "the store needs write permission for the file and its folder"
+                f"{self.path} cannot be written ({text}): the store needs write permission for the file and its folder"
             )
         if "not a database" in text:
             return SQLiteStoreError(f"{self.path} is not a SQLite file: choose another path for the store")
@@ -274,7 +262,5 @@ class SQLiteFile:
                 "or rebuild it from the run folders"
             )
         if "full" in text:
-            return SQLiteStoreError(
-                f"{self.path}: the disk is full; make room and run again, nothing was half written"
-            )
+            return SQLiteStoreError(f"{self.path}: the disk is full; make room and run again, nothing was half written")
         return SQLiteStoreError(f"{self.path}: SQLite says {text!r}")

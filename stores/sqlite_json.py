@@ -114,9 +114,7 @@ def _encode_carefully(document: Any) -> str:
     try:
         return orjson.dumps(_tag_all(_sanitized(document)), option=_OPTIONS).decode()
     except TypeError as err:
-        raise SQLiteStoreError(
-            f"a document cannot be stored as JSON ({err}): give it in plain types"
-        ) from err
+        raise SQLiteStoreError(f"a document cannot be stored as JSON ({err}): give it in plain types") from err
 
 
 def _sanitized(value: Any) -> Any:
@@ -152,9 +150,7 @@ def _tag_all(value: Any) -> Any:
     if isinstance(value, Mapping):
         reserved = next((k for k in value if k.startswith(TAG)), None)
         if reserved is not None:
-            raise SQLiteStoreError(
-                f"field name {reserved!r} starts with {TAG!r}, which the store reserves: rename it"
-            )
+            raise SQLiteStoreError(f"field name {reserved!r} starts with {TAG!r}, which the store reserves: rename it")
         return {k: _tag_all(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_tag_all(v) for v in value]

@@ -34,9 +34,7 @@ class Projection:
                 f"projection {chosen!r} has an operator: the SQLite store knows 1 (include) and 0 (exclude)"
             )
         if len({bool(choice) for choice in chosen.values()}) > 1:
-            raise SQLiteStoreError(
-                f"projection {chosen!r} mixes fields to include and to exclude: give one kind"
-            )
+            raise SQLiteStoreError(f"projection {chosen!r} mixes fields to include and to exclude: give one kind")
         self._is_everything = not chosen and not wants_id
         self._includes = all(chosen.values())
         self._tree: dict[str, Any] = {}

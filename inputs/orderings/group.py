@@ -1,7 +1,7 @@
 """Symmetry of a supercell as permutations of its ordering sites, Burnside counts and the joint key.
 
-An ordering is a bit string: working-ion bits (1 = occupied) followed by charge bits (1 = high state), both in host order.
-One operation moves all sublattices together: making each sublattice canonical on its own would merge different orderings.
+An ordering is a bit string: working-ion bits (1 = occupied) followed by charge bits (1 = high state), both in host
+order. One operation moves all sublattices together: making each canonical on its own would merge different orderings.
 """
 
 from __future__ import annotations

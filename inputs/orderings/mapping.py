@@ -1,7 +1,7 @@
 """From a structure (relaxed, shifted, permuted, in another setting) to the sites of a host's supercell, one to one.
 
-The lattice is matched first, then an origin shift is sought on the rarest framework element; every atom must find a site
-of its own within a displacement bound, or the mapping fails loudly.
+The lattice is matched first, then an origin shift is sought on the rarest framework element; every atom must find a
+site of its own within a displacement bound, or the mapping fails loudly.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def map_onto(structure: Structure, cell: HostSupercell, max_displacement: float 
 
     Parameters
     ----------
-    structure : plain elements or decorated species; as many framework atoms as the supercell, any number of working ions.
+    structure : plain or decorated species; the supercell's framework atoms and any number of working ions.
     cell : the host's supercell.
     max_displacement : bound on the distance between an atom and its site, A.
 
@@ -112,7 +112,8 @@ def charge_bits(structure: Structure, site_map: SiteMap, cell: HostSupercell, co
 
 
 def _lengths(lattice: Lattice) -> str:
-    return f"{lattice.a:.2f} {lattice.b:.2f} {lattice.c:.2f} A, {lattice.alpha:.0f} {lattice.beta:.0f} {lattice.gamma:.0f} deg"
+    lengths = " ".join(f"{length:.2f}" for length in lattice.abc)
+    return f"{lengths} A, " + " ".join(f"{angle:.0f}" for angle in lattice.angles) + " deg"
 
 
 def _check_composition(structure: Structure, cell: HostSupercell) -> None:

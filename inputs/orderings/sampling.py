@@ -1,7 +1,7 @@
 """Seeded samples of orderings that can grow: orderings are ranked by a hash of (seed, key), so N + 1 contains N.
 
 Uniform over arrangements: an orbit of multiplicity m stands in for m arrangements, so its place in the ranking is
--ln(u) / m with u from the hash (Efraimidis and Spirakis, Inf. Process. Lett. 97 (2006) 181), which is the order in which
+-ln(u) / m with u from the hash (Efraimidis and Spirakis, Inf. Process. Lett. 97 (2006) 181), the order in which
 repeated uniform draws of arrangements would first meet the orbits.
 """
 

@@ -39,7 +39,7 @@ def imported(path):
                 yield node.module or ""
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", list(modules()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_room_imports_only_the_rooms_it_may(path):
     room = path.relative_to(ROOT).parts[0]
     for name in imported(path):
@@ -49,7 +49,7 @@ def test_a_room_imports_only_the_rooms_it_may(path):
             assert parts[1] == room or parts[1] in ROOMS[room], f"{room} may not import {parts[1]}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", list(modules()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_torch_stays_where_potentials_and_the_stand_in_are(path):
     place = path.relative_to(ROOT).as_posix()
     if place.startswith(MAY_IMPORT_TORCH):

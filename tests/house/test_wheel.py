@@ -34,9 +34,9 @@ def wheel(tmp_path_factory):
 def files_in_the_tree():
     for path in ROOT.rglob("*"):
         place = path.relative_to(ROOT)
-        if path.is_file() and path.suffix in SUFFIXES and place.parts[0] not in NOT_PACKAGED:
-            if not any(part.startswith(".") or part == "__pycache__" for part in place.parts):
-                yield place.as_posix()
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in place.parts)
+        if path.is_file() and path.suffix in SUFFIXES and place.parts[0] not in NOT_PACKAGED and not hidden:
+            yield place.as_posix()
 
 
 def test_the_wheel_holds_every_module_and_data_file(wheel):
@@ -53,7 +53,17 @@ def test_every_folder_with_modules_is_listed():
 
 
 def test_every_module_imports_from_the_installed_wheel(wheel, tmp_path):
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(wheel)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+        str(wheel),
+    ]
     subprocess.run(install, check=True)
     script = (
         "import importlib, pkgutil, sys, valenceflow\n"
