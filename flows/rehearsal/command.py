@@ -22,9 +22,7 @@ def rehearsal_version(engine: str) -> str:
     return f"{VASP_VERSION}-rehearsal-{engine}"
 
 
-def rehearsal_command(
-    engine: str = DEFAULT_ENGINE, fault: str | None = None, steps: int | None = None
-) -> str:
+def rehearsal_command(engine: str = DEFAULT_ENGINE, fault: str | None = None, steps: int | None = None) -> str:
     """Return the command to set as ATOMATE2_VASP_CMD (and ATOMATE2_VASP_GAMMA_CMD).
 
     It names this Python by its full path, so it runs in a worker whose PATH lacks the environment.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .crystal import Crystal
-    from .engines import Evaluation, Path
+    from .engines import Evaluation
 
 LONGEST_STEP = 0.2
 """The farthest that a row of the coordinates moves in one step, angstrom."""
@@ -22,15 +22,17 @@ FIRST_CURVATURE = 25.0
 """Curvature assumed before any is known, eV/angstrom^2."""
 
 
-def descend(evaluate: Callable[[Crystal], Evaluation], start: Crystal, *, relax_cell: bool) -> Path:
-    """Yield one geometry after the other with its evaluation, downhill from `start`.
+def descend(
+    evaluate: Callable[[Crystal], Evaluation], start: Crystal, *, relax_cell: bool
+) -> Iterator[tuple[Crystal, Evaluation]]:
+    """Yield one geometry after the other with its evaluation, downhill from `start`, without an end.
 
     The coordinates are the positions in the undeformed cell and the scaled deformation gradient
     (Tadmor et al., Phys. Rev. B 59 (1999) 235).
     """
     n_sites = len(start.symbols)
     # The energy of a strain grows with the cell: this scale gives cell and sites like curvatures at any size.
-    scale = 5.0 * np.sqrt(n_sites)
+    scale = np.sqrt(n_sites)
     x = np.vstack([start.cartesian, scale * np.eye(3)])
     history: deque[tuple[NDArray[np.float64], NDArray[np.float64]]] = deque(maxlen=MEMORY)
     before: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None

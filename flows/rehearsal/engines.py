@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
@@ -35,10 +35,6 @@ class Evaluation:
     moments: NDArray[np.float64]
 
 
-Path = Iterator[tuple["Crystal", Evaluation]]
-"""The geometries of a relaxation with their evaluations, the starting one first; it never ends by itself."""
-
-
 class Engine(ABC):
     """One energy surface for the sites of one POSCAR.
 
@@ -56,10 +52,6 @@ class Engine(ABC):
     @abstractmethod
     def evaluate(self, crystal: Crystal) -> Evaluation:
         """Return energy, forces, stress and moments of one geometry, all from one call."""
-
-    @abstractmethod
-    def path(self, crystal: Crystal, *, relax_cell: bool) -> Path:
-        """Walk downhill from a geometry, one evaluation per step; the caller decides when to stop."""
 
 
 _CLASSES = {

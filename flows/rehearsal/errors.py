@@ -17,6 +17,5 @@ def bad_item(tag: str, code: int, found: int) -> InputError:
     found : how many values were read.
     """
     return InputError(
-        f"Error reading item '{tag}' from file INCAR.\n"
-        f"Error code was IERR= {code} ... . Found N={found:5d} data."
+        f"Error reading item '{tag}' from file INCAR.\nError code was IERR= {code} ... . Found N={found:5d} data."
     )

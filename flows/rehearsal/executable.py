@@ -39,9 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get(ENGINE_VARIABLE, DEFAULT_ENGINE),
         help=f"the physics (default: ${ENGINE_VARIABLE}, else {DEFAULT_ENGINE})",
     )
-    parser.add_argument(
-        "--fault", metavar="NAME[:ARG]", help="put a fault into the run, for example spin-flip"
-    )
+    parser.add_argument("--fault", metavar="NAME[:ARG]", help="put a fault into the run, for example spin-flip")
     parser.add_argument("--steps", type=int, metavar="N", help="make exactly N ionic steps (for benchmarks)")
     return parser
 

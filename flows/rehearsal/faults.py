@@ -90,9 +90,7 @@ def spin_flip(argument: str | None) -> Fault:
     return Fault(on_frame=flip)
 
 
-def _flipped(
-    moments: NDArray[np.float64], symbols: tuple[str, ...], index: int | None
-) -> NDArray[np.float64]:
+def _flipped(moments: NDArray[np.float64], symbols: tuple[str, ...], index: int | None) -> NDArray[np.float64]:
     if index is not None and not 0 <= index < len(symbols):
         raise ValueError(f"spin-flip: site {index} is not among the {len(symbols)} sites")
     for element in REDOX if index is None else [symbols[index]]:

@@ -76,9 +76,7 @@ def _read(path: Path) -> str:
     try:
         text = path.read_text()
     except FileNotFoundError as err:
-        raise InputError(
-            f"ERROR: {path.name} file not found; VASP needs INCAR, POSCAR, POTCAR and KPOINTS"
-        ) from err
+        raise InputError(f"ERROR: {path.name} file not found; VASP needs INCAR, POSCAR, POTCAR and KPOINTS") from err
     if not text.strip():
         raise InputError(f"ERROR: {path.name} is empty")
     return text

@@ -53,17 +53,13 @@ def read_kpoints(text: str, reciprocal: NDArray[np.float64]) -> Mesh:
         if style == "a":
             lengths = 1 / np.linalg.norm(reciprocal, axis=1)
             divisions = np.maximum(1, np.round(float(lines[3].split()[0]) / lengths)).astype(int)
-            return _automatic(
-                comment, "g", (int(divisions[0]), int(divisions[1]), int(divisions[2])), (0.0, 0.0, 0.0)
-            )
+            return _automatic(comment, "g", (int(divisions[0]), int(divisions[1]), int(divisions[2])), (0.0, 0.0, 0.0))
         a, b, c = (int(word) for word in lines[3].split()[:3])
         words = [float(word) for word in (lines[4].split() if len(lines) > 4 else [])] + [0.0] * 3
     except (IndexError, ValueError) as err:
         raise InputError(f"ERROR: Error reading KPOINTS file: {err}") from err
     if style not in {"g", "m"} or min(a, b, c) < 1:
-        raise InputError(
-            f"ERROR: KPOINTS style {lines[2]!r} with divisions {lines[3]!r} is not rehearsed; use Gamma"
-        )
+        raise InputError(f"ERROR: KPOINTS style {lines[2]!r} with divisions {lines[3]!r} is not rehearsed; use Gamma")
     return _automatic(comment, style, (a, b, c), (words[0], words[1], words[2]))
 
 
@@ -81,9 +77,7 @@ def _explicit(comment: str, lines: list[str], n_points: int) -> Mesh:
     return Mesh("Reciprocal", (0, 0, 0), (0.0, 0.0, 0.0), rows[:, :3], rows[:, 3] / rows[:, 3].sum(), comment)
 
 
-def _automatic(
-    comment: str, style: str, divisions: tuple[int, int, int], shift: tuple[float, float, float]
-) -> Mesh:
+def _automatic(comment: str, style: str, divisions: tuple[int, int, int], shift: tuple[float, float, float]) -> Mesh:
     axes = []
     for n, s in zip(divisions, shift, strict=True):
         even_offset = 0.5 if style == "m" and n % 2 == 0 else 0.0

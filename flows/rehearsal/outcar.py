@@ -52,9 +52,7 @@ class Outcar:
         """
         self._tables = self._site_tables(frame)
         parts = [self._electronic_steps(frame), self._scf_end(frame, hard=stop == "hard")]
-        parts.append(
-            f"\n\n E-fermi : {self._bands.fermi_energy:8.4f}     XC(G=0):  -9.0     alpha+bet : -9.0\n\n"
-        )
+        parts.append(f"\n\n E-fermi : {self._bands.fermi_energy:8.4f}     XC(G=0):  -9.0     alpha+bet : -9.0\n\n")
         parts.append(self._tables)
         if self._settings.writes_stress:
             parts.append(_stress(frame))
@@ -83,9 +81,7 @@ class Outcar:
         for number, energy in enumerate(frame.scf_energies, start=1):
             lines.append(f"\n{'-' * 39} Iteration {frame.index:6d}({number:4d})  {'-' * 39}\n\n\n")
             lines.append(f"      LOOP:  cpu time{0:12.4f}: real time{0:12.4f}\n\n")
-            lines.append(
-                f" total energy-change (2. order) :{energy - before:14.7E}  ({energy - before:14.7E})\n"
-            )
+            lines.append(f" total energy-change (2. order) :{energy - before:14.7E}  ({energy - before:14.7E})\n")
             lines.append(electrons)
             lines.append("\n Free energy of the ion-electron system (eV)\n  " + "-" * 51 + "\n")
             lines.append(f"  free energy    TOTEN  = {energy:19.8f} eV\n\n")
@@ -211,14 +207,10 @@ def _site_table(name: str, totals: NDArray[np.float64], crystal: Crystal) -> str
     """One value per site, put into the d column for transition metals and into p otherwise."""
     d_like = {"Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Zr", "Nb", "Mo", "W"}
     rows = np.array(
-        [
-            [0.0, 0.0, m, m] if s in d_like else [0.0, m, 0.0, m]
-            for s, m in zip(crystal.symbols, totals, strict=True)
-        ]
+        [[0.0, 0.0, m, m] if s in d_like else [0.0, m, 0.0, m] for s, m in zip(crystal.symbols, totals, strict=True)]
     )
     body = "".join(
-        f"{number:5d}     " + "".join(f"{x:8.3f}" for x in row) + "\n"
-        for number, row in enumerate(rows, start=1)
+        f"{number:5d}     " + "".join(f"{x:8.3f}" for x in row) + "\n" for number, row in enumerate(rows, start=1)
     )
     totals_row = "tot       " + "".join(f"{x:8.3f}" for x in rows.sum(axis=0)) + "\n"
     return _SITE_HEADER.format(name=name) + body + "-" * 50 + "\n" + totals_row

@@ -51,9 +51,7 @@ def placeholder_bands(n_electrons: float, n_sites: int, n_points: int, n_spins: 
     above = np.linspace(GAP, GAP + BAND_WIDTH, n_bands - filled)
     grid = np.linspace(-BAND_WIDTH - 1, GAP + BAND_WIDTH + 1, 301)
     dos = np.where((grid >= -BAND_WIDTH) & (grid <= 0), n_electrons / n_spins / BAND_WIDTH, 0.0)
-    dos += np.where(
-        (grid >= GAP) & (grid <= GAP + BAND_WIDTH), (n_bands - filled) * 2 / n_spins / BAND_WIDTH, 0.0
-    )
+    dos += np.where((grid >= GAP) & (grid <= GAP + BAND_WIDTH), (n_bands - filled) * 2 / n_spins / BAND_WIDTH, 0.0)
     return Bands(
         n_bands=n_bands,
         n_points=n_points,

@@ -21,9 +21,7 @@ NOMINAL_ENMAX = 400.0
 """eV; the statistics hold no ENMAX, and every protocol sets ENCUT."""
 
 
-def write_stub_potcars(
-    folder: Path | str, functional: str = "PBE_54", labels: Sequence[str] = LABELS
-) -> Path:
+def write_stub_potcars(folder: Path | str, functional: str = "PBE_54", labels: Sequence[str] = LABELS) -> Path:
     """Write header-only POTCARs in the layout that pymatgen looks for.
 
     They hold no potential: TITEL ends with "STUB", ENMAX is nominal, and pymatgen warns that it does not know

@@ -10,6 +10,7 @@ import numpy as np
 
 from .command import rehearsal_version
 from .crystal import Crystal
+from .descent import descend
 from .engines import Engine, Evaluation, engine_class
 from .errors import InputError
 from .faults import Fault
@@ -81,9 +82,7 @@ def _relax(
     exact_steps: int | None,
 ) -> None:
     n_spins = 2 if settings.spin_polarised else 1
-    bands = placeholder_bands(
-        inputs.n_electrons, len(inputs.crystal.symbols), len(inputs.mesh.points), n_spins
-    )
+    bands = placeholder_bands(inputs.n_electrons, len(inputs.crystal.symbols), len(inputs.mesh.points), n_spins)
     vasprun = Vasprun(folder, inputs, settings, bands, version)
     outcar = Outcar(folder, inputs, settings, bands, version)
     oszicar = Oszicar(folder, sys.stdout, settings)
@@ -91,12 +90,10 @@ def _relax(
     fault.at_start()
     before: Frame | None = None
     clock = time.monotonic()
-    path = engine.path(inputs.crystal, relax_cell=settings.relaxes_cell)
+    path = descend(engine.evaluate, inputs.crystal, relax_cell=settings.relaxes_cell)
     for index, (crystal, evaluation) in enumerate(path, start=1):
         stop = _stop_request(folder)
-        frame = _frame(
-            index, crystal, evaluation, settings, before, time.monotonic() - clock, hard=stop == "hard"
-        )
+        frame = _frame(index, crystal, evaluation, settings, before, time.monotonic() - clock, hard=stop == "hard")
         clock = time.monotonic()
         last = index >= (exact_steps or settings.max_steps)
         converged = exact_steps is None and settings.ibrion > 0 and _converged(frame, before, settings)
@@ -116,9 +113,7 @@ def _relax(
     print(" writing wavefunctions", flush=True)
     for writer in (vasprun, outcar, oszicar, positions):
         writer.close()
-    (folder / "STOPCAR").unlink(missing_ok=True) if stop is not None and _writable(
-        folder / "STOPCAR"
-    ) else None
+    (folder / "STOPCAR").unlink(missing_ok=True) if stop is not None and _writable(folder / "STOPCAR") else None
     fault.at_end()
 
 

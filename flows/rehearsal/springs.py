@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .descent import descend
-from .engines import Engine, Evaluation, Path
+from .engines import Engine, Evaluation
 from .states import Ion, ion_of
 
 if TYPE_CHECKING:
@@ -79,10 +78,6 @@ class Springs(Engine):
         total = self._on_site + 0.5 * float(energy.sum()) + float(cell_energy)
         return Evaluation(total, forces, stress, self._moments)
 
-    def path(self, crystal: Crystal, *, relax_cell: bool) -> Path:
-        """Walk downhill with the built-in L-BFGS."""
-        return descend(self.evaluate, crystal, relax_cell=relax_cell)
-
     def _pair_terms(
         self, i: NDArray[np.intp], j: NDArray[np.intp], r: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -125,9 +120,7 @@ def _pairs(
     """All ordered pairs within the cutoff, images included: i, j, vector from i to j, distance."""
     cutoff = FADE[1]
     reach = np.ceil(cutoff * np.linalg.norm(crystal.reciprocal, axis=1)).astype(int)
-    shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(
-        -1, 3
-    )
+    shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
     cartesian = (crystal.positions - np.floor(crystal.positions)) @ crystal.lattice
     first = cartesian[None, :, :] - cartesian[:, None, :]
     found = []

@@ -251,17 +251,13 @@ def _set(comment: str, inner: Iterable[str], indent: str) -> list[str]:
 
 
 def _eigenvalues(bands: Bands) -> list[str]:
-    rows = [
-        f"       <r>{e:10.4f}{o:10.4f} </r>" for e, o in zip(bands.energies, bands.occupations, strict=True)
-    ]
+    rows = [f"       <r>{e:10.4f}{o:10.4f} </r>" for e, o in zip(bands.energies, bands.occupations, strict=True)]
     spins: list[str] = []
     for spin in range(1, bands.n_spins + 1):
         points = [line for k in range(1, bands.n_points + 1) for line in _set(f"kpoint {k}", rows, "      ")]
         spins += _set(f"spin {spin}", points, "     ")
     head = ["  <eigenvalues>", "   <array>"]
-    head += [
-        f'    <dimension dim="{i}">{n}</dimension>' for i, n in enumerate(("band", "kpoint", "spin"), start=1)
-    ]
+    head += [f'    <dimension dim="{i}">{n}</dimension>' for i, n in enumerate(("band", "kpoint", "spin"), start=1)]
     head += ["    <field>eigene</field>", "    <field>occ</field>", "    <set>"]
     return [*head, *spins, "    </set>", "   </array>", "  </eigenvalues>"]
 
