@@ -19,9 +19,7 @@ SCALARS = st.one_of(
     st.sampled_from([2**53 + 1, 2**63 - 1, -(2**63)]),
     st.sampled_from([0.0, -0.0, 0.1, 0.30000000000000004, 1.0, 1.0000000000000002, 5e-324, 1e300, 2.5e-10]),
     st.sampled_from([float("nan"), float("inf"), float("-inf")]),
-    st.sampled_from(
-        ["", "a", "b", "ab", "é", "z\0", "z", '["a"]', "1", "null", "\U0001f600", '"', "\\u0000"]
-    ),
+    st.sampled_from(["", "a", "b", "ab", "é", "z\0", "z", '["a"]', "1", "null", "\U0001f600", '"', "\\u0000"]),
     st.sampled_from([datetime(2024, 1, 1), datetime(2024, 1, 1, 0, 0, 0, 5999), datetime(2030, 5, 5)]),
 )
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -110,9 +108,7 @@ def test_removal_takes_what_the_filter_finds(store, documents, criteria):
     collection = both(store, documents)
     found = {document["n"] for document in expected(collection, criteria)}
     store.remove_docs(criteria)
-    assert [document["n"] for document in store.query()] == [
-        n for n in range(len(documents)) if n not in found
-    ]
+    assert [document["n"] for document in store.query()] == [n for n in range(len(documents)) if n not in found]
 
 
 @EXAMPLES

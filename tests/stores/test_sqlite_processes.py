@@ -188,9 +188,7 @@ def test_flows_of_several_processes_share_a_store(job_store, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     job_store.connect()
     pipes = [FORK.Pipe(duplex=False) for _ in range(3)]
-    processes = [
-        FORK.Process(target=_run_flow, args=(job_store, float(n), p[1])) for n, p in enumerate(pipes)
-    ]
+    processes = [FORK.Process(target=_run_flow, args=(job_store, float(n), p[1])) for n, p in enumerate(pipes)]
     for process in processes:
         process.start()
     uuids = [here.recv() for here, _ in pipes]
