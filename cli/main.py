@@ -63,3 +63,7 @@ def main() -> None:
         raise SystemExit(USER_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    main()

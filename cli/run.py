@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,17 @@ EngineOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How `run` was asked to run."""
+
+    workers: int
+    limit: int | None
+    only: tuple[str, ...]
+    stop_after_min: float | None
+    fault: str | None
+
+
 def run(
     campaign: CampaignPath,
     engine: EngineOption = "vasp",
@@ -27,6 +39,9 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Run at most this many configurations.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run this key or configuration id (repeatable).")] = None,
     dry_run: Annotated[Path | None, typer.Option(help="Write every input file here and run nothing.")] = None,
+    stop_after: Annotated[
+        float | None, typer.Option(min=0, help="Start no further configuration after so many minutes.")
+    ] = None,
     fault: Annotated[str | None, typer.Option(help="Inject a fault into a rehearsal, e.g. spin-flip.")] = None,
 ) -> None:
     """Run a campaign; a second run does only what is missing."""
@@ -41,7 +56,8 @@ def run(
     if dry_run is not None:
         _dry_run(console, described, full_engine, dry_run, only or [], limit)
         return
-    failed = _run_here(console, described, full_engine, workers, limit, only or [], fault)
+    options = RunOptions(workers or described.file.launch.workers, limit, tuple(only or ()), stop_after, fault)
+    failed = _run_here(console, described, full_engine, options)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -73,23 +89,19 @@ def _run_here(
     console: Console,
     campaign: Campaign,
     engine: str,
-    workers: int | None,
-    limit: int | None,
-    only: list[str],
-    fault: str | None,
+    options: RunOptions,
 ) -> int:
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
     from ..flows.preflight import check_engine  # noqa: PLC0415 - pymatgen's and atomate2's settings
     from ..flows.runner import make_folder, prepare  # noqa: PLC0415
 
-    environment = check_engine(campaign, engine, fault)
+    environment = check_engine(campaign, engine, options.fault)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):
-        prepared = prepare(campaign, engine, only, limit)
-        count = workers or campaign.file.launch.workers
-        console.print(_first_lines(prepared, count), highlight=False, soft_wrap=True)
+        prepared = prepare(campaign, engine, options.only, options.limit)
+        console.print(_first_lines(prepared, options.workers), highlight=False, soft_wrap=True)
         if prepared.todo:
-            _watch(console, prepared, count, environment)
+            _watch(console, prepared, options, environment)
     return _report(console, prepared)
 
 
@@ -113,7 +125,7 @@ def _first_lines(prepared: Prepared, workers: int) -> str:
     )
 
 
-def _watch(console: Console, prepared: Prepared, workers: int, environment: dict[str, str]) -> None:
+def _watch(console: Console, prepared: Prepared, options: RunOptions, environment: dict[str, str]) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     from ..flows.launch import Finished  # noqa: PLC0415
@@ -124,7 +136,8 @@ def _watch(console: Console, prepared: Prepared, workers: int, environment: dict
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("starting", total=len(prepared.todo))
-            for event in run_prepared(prepared, workers, environment):
+            stop_after_s = None if options.stop_after_min is None else 60 * options.stop_after_min
+            for event in run_prepared(prepared, options.workers, environment, stop_after_s):
                 if isinstance(event, Finished):
                     progress.advance(task)
                     if not console.is_terminal:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
 from typing import IO, Any
 
 import yaml
@@ -105,8 +106,17 @@ class Workers:
             start_new_session=True,
         )
 
-    def run(self, configurations: Sequence[ConfigurationDoc]) -> Iterator[Started | Finished]:
-        """Run configurations in the given order, yielding what happens."""
+    def run(
+        self, configurations: Sequence[ConfigurationDoc], stop_after_s: float | None = None
+    ) -> Iterator[Started | Finished]:
+        """Run configurations in the given order, yielding what happens.
+
+        Parameters
+        ----------
+        configurations : what to run.
+        stop_after_s : start no further configuration after so many seconds; those running are finished.
+        """
+        deadline = None if stop_after_s is None else monotonic() + stop_after_s
         waiting = list(reversed(configurations))
         busy: dict[int, ConfigurationDoc] = {}
         with DefaultSelector() as selector:
@@ -115,6 +125,8 @@ class Workers:
             while waiting or busy:
                 if not selector.get_map():
                     raise RuntimeError(f"every worker ended; see {self.campaign.folder / LOG_FILE}")
+                if deadline is not None and monotonic() > deadline:
+                    waiting.clear()
                 for key, _ in selector.select(timeout=1.0):
                     process = key.data
                     line = _pipe(process.stdout).readline()

@@ -95,11 +95,13 @@ def matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
     return any(configuration.joint_key == key or configuration.configuration_id.startswith(key) for key in only)
 
 
-def run_prepared(prepared: Prepared, workers: int, environment: Mapping[str, str]) -> Iterator[Started | Finished]:
+def run_prepared(
+    prepared: Prepared, workers: int, environment: Mapping[str, str], stop_after_s: float | None = None
+) -> Iterator[Started | Finished]:
     """Run what is to be done, keeping each result before it is reported."""
     count = min(workers, len(prepared.todo))
     with Workers(prepared.campaign, prepared.stores, count, environment) as pool:
-        for event in pool.run(prepared.todo):
+        for event in pool.run(prepared.todo, stop_after_s):
             if isinstance(event, Finished):
                 keep(prepared, event)
             yield event

@@ -1,4 +1,4 @@
-"""Who may import whom (docs/design.md): read from the imports themselves."""
+"""Who may import whom (CONTRIBUTING.md): read from the imports themselves."""
 
 import ast
 from pathlib import Path
