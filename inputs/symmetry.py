@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import spglib
@@ -32,7 +34,20 @@ def space_group_operations(
     """
     numbers = [Element(symbol).Z for symbol in symbols]
     cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
-    found = spglib.get_symmetry(cell, symprec=symprec)
+    found = _spglib_symmetry(cell, symprec)
     if found is None:
         raise ValueError(f"spglib finds no symmetry of {structure.formula} at {symprec} A; are two atoms on one place?")
     return np.array(found["rotations"], dtype=np.int64), np.array(found["translations"], dtype=np.float64)
+
+
+def _spglib_symmetry(
+    cell: tuple[list[list[float]], list[list[float]], list[int]], symprec: float
+) -> dict[str, NDArray[Any]] | None:
+    # spglib 2.8 tells of failure by None, or by an exception where a process-wide switch that pymatgen does not expect
+    # is set, and warns of that at each call; both ways are read here.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING", category=DeprecationWarning)
+        try:
+            return spglib.get_symmetry(cell, symprec=symprec)
+        except spglib.SpglibError:
+            return None
