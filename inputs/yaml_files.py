@@ -48,8 +48,12 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(err, "problem", None) or str(err).splitlines()[0]
         raise ValueError(f"{origin}{line}: not readable as YAML: {problem}") from err
+    except (ValueError, TypeError, LookupError, AttributeError) as err:
+        # PyYAML lets these through where a value contradicts its tag: a date such as 2026-02-30, `!!bool x`.
+        raise ValueError(f"{origin}: not readable as YAML: {err}") from err
     if not isinstance(content, dict):
-        raise ValueError(f"{origin}: expected `field: value` lines at the top level, got {type(content).__name__}")
+        found = "an empty file" if content is None else type(content).__name__
+        raise ValueError(f"{origin}: expected `field: value` lines at the top level, got {found}")
     return content
 
 
