@@ -1,0 +1,97 @@
+"""What tests of several rooms share: the rehearsal's environment, olivine structures, and flows run on `springs`.
+
+The stand-in is chosen here, before atomate2 and pymatgen are imported anywhere: both read their settings once.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from valenceflow.flows.rehearsal.command import rehearsal_command
+
+STUB_POTCARS = Path(tempfile.mkdtemp(prefix="valenceflow-stub-potcars-"))
+atexit.register(shutil.rmtree, STUB_POTCARS, ignore_errors=True)
+
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    ATOMATE2_VASP_CMD=rehearsal_command("springs"),
+    ATOMATE2_VASP_GAMMA_CMD=rehearsal_command("springs"),
+    PMG_VASP_PSP_DIR=str(STUB_POTCARS),
+)
+# A person's own settings must not decide what a test sees.
+for name in ("JOBFLOW_CONFIG_FILE", "ATOMATE2_CONFIG_FILE", "VALENCEFLOW_REHEARSAL_ENGINE"):
+    os.environ.pop(name, None)
+
+
+@dataclass
+class Rehearsed:
+    """A flow that was run: its stores, its jobs' documents (by step) and their folders."""
+
+    stores: Any
+    documents: dict[str, Any]
+    folders: dict[str, Path]
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def stub_potcars():
+    """Folder of stub POTCARs, already in the settings that pymatgen read."""
+    from valenceflow.flows.rehearsal.potcars import write_stub_potcars
+
+    return write_stub_potcars(STUB_POTCARS)
+
+
+@pytest.fixture(scope="session")
+def rehearse(stub_potcars):
+    """Function that runs a flow by jobflow's local manager on the `springs` stand-in, with our SQLite stores."""
+    from jobflow import run_locally
+    from valenceflow.stores.connect import sqlite_stores
+
+    def run(flow, folder, may_fail=False, **options):
+        stores = sqlite_stores(folder / "store.sqlite")
+        responses = run_locally(
+            flow, store=stores.job_store(), create_folders=True, root_dir=folder, log=False, **options
+        )
+        done = [response for attempts in responses.values() for response in attempts.values()]
+        documents = {response.output.step: response.output for response in done}
+        failures = [document for document in documents.values() if document.document == "FailureDoc"]
+        assert may_fail or not failures, [failure.exception for failure in failures]
+        folders = {response.output.step: Path(response.job_dir) for response in done}
+        return Rehearsed(stores, documents, folders, folder)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def olivine():
+    """The 28-atom olivine cell with all four sodium sites filled."""
+    from valenceflow.inputs.hosts import get_host
+    from valenceflow.inputs.supercells import HostSupercell
+
+    return HostSupercell.build(get_host("olivine-NaFePO4"))
+
+
+@pytest.fixture(scope="session")
+def half_filled(olivine):
+    """Function that makes the 26-atom cell at x = 1/2 with two high states; `high` counts among the redox sites."""
+
+    def make(high=(0, 1), vacancies=(0, 1), element="Fe", charges=(2, 3), decorated=False):
+        structure = olivine.structure.copy()
+        structure.remove_site_property("host_site")
+        redox = [int(i) for i in olivine.redox_sites]
+        states = {site: charges[rank in high] for rank, site in enumerate(redox)}
+        structure.replace_species({"Fe": element})
+        if decorated:
+            for site, state in states.items():
+                structure[site] = f"{element}{state}+"
+        else:
+            structure.add_site_property("oxidation_state", [states.get(i) for i in range(len(structure))])
+        structure.remove_sites([int(olivine.working_sites[i]) for i in vacancies])
+        return structure
+
+    return make
