@@ -58,9 +58,14 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Pydantic's first finding as one line: where, what, and the value given."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    """Pydantic's first finding as one line: where, what, and the value given.
+
+    Where a field may be of several kinds, pydantic has a finding for each: the one that reaches deepest is told.
+    """
+    findings = error.errors()
+    first = max((one for one in findings if one["loc"][:1] == findings[0]["loc"][:1]), key=lambda one: len(one["loc"]))
+    # A part such as dict[str,LabelWindow] names the kind tried, not a field of the file.
+    where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"unknown field {where!r}"
