@@ -29,7 +29,9 @@ class ChargeState(_Frozen):
 
     oxidation_state: int = Field(description="formal charge, e")
     magmom: float = Field(
-        description="initial high-spin moment, muB; the sign is the spin order's, not the state's", ge=0
+        description="initial high-spin moment, muB; the sign is the spin order's, not the state's",
+        ge=0,
+        allow_inf_nan=False,
     )
 
 
@@ -163,13 +165,20 @@ def get_couple(name: str, extra: Path | None = None) -> RedoxCouple:
     Raises
     ------
     ValueError
-        If no couple has this name; the known ones are listed.
+        If no couple has this name (the known ones are listed), or the user's file cannot be read.
     """
     known = dict(shipped_couples())
     if extra is not None:
-        known |= parse_couples(extra.read_text(encoding="utf-8"), str(extra))
+        known |= parse_couples(_text_of(extra), str(extra))
     if name not in known:
         raise ValueError(
             f"unknown redox couple {name!r}; known: {', '.join(known)}. Add your own in a YAML file named by `couples:`"
         )
     return known[name]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ValueError(f"{path}: not readable as a file of couples: {err}; check `couples:`") from err
