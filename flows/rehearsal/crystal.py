@@ -74,7 +74,8 @@ def read_poscar(text: str, fallback_symbols: tuple[str, ...] = ()) -> tuple[Crys
     """
     lines = text.splitlines()
     try:
-        lattice = _lattice(float(lines[1].split()[0]), [_floats(line) for line in lines[2:5]])
+        unscaled = np.array([_floats(line) for line in lines[2:5]])
+        scale = _scale(float(lines[1].split()[0]), unscaled)
         blocks, start = _blocks(lines, fallback_symbols)
         n_sites = sum(count for _, count in blocks)
         rows = [_floats(line) for line in lines[start + 1 : start + 1 + n_sites]]
@@ -82,9 +83,9 @@ def read_poscar(text: str, fallback_symbols: tuple[str, ...] = ()) -> tuple[Crys
         raise InputError(f"ERROR: there must be an error in the POSCAR file: {err}") from err
     if len(rows) < n_sites:
         raise InputError(f"ERROR: POSCAR names {n_sites} sites but holds {len(rows)} positions")
-    positions = np.array(rows)
+    lattice, positions = scale * unscaled, np.array(rows)
     if lines[start].strip()[:1] in "CcKk":
-        positions = positions @ np.linalg.inv(lattice)
+        positions = positions @ np.linalg.inv(unscaled)  # scaled like the lattice
     symbols = tuple(symbol for symbol, count in blocks for _ in range(count))
     return Crystal(lattice, positions, symbols, lines[0].strip()), blocks
 
@@ -94,13 +95,12 @@ def _floats(line: str) -> list[float]:
     return [x, y, z]
 
 
-def _lattice(scale: float, rows: list[list[float]]) -> NDArray[np.float64]:
-    lattice = np.array(rows)
-    volume = abs(np.linalg.det(lattice))
-    if volume < 1e-6:
+def _scale(given: float, rows: NDArray[np.float64]) -> float:
+    volume = abs(np.linalg.det(rows))
+    if volume < 1e-6 or given == 0:
         raise ValueError("the lattice vectors span no volume")
     # A negative scale is the volume of the cell.
-    return lattice * (scale if scale > 0 else (-scale / volume) ** (1 / 3))
+    return given if given > 0 else float((-given / volume) ** (1 / 3))
 
 
 def _blocks(lines: list[str], fallback_symbols: tuple[str, ...]) -> tuple[list[tuple[str, int]], int]:

@@ -20,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ----------
     arguments : the command line without the program; the process's own by default.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.engine not in ENGINES:
+        parser.error(f"{ENGINE_VARIABLE}={options.engine!r} is no engine; choose one of {', '.join(ENGINES)}")
     # Workers already share the cores; set before numpy and torch are loaded.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
@@ -28,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .faults import make_fault  # noqa: PLC0415
     from .run import run  # noqa: PLC0415
 
-    return run(Path.cwd(), options.engine, make_fault(options.fault), options.steps)
+    try:
+        fault = make_fault(options.fault)
+    except ValueError as err:
+        parser.error(str(err))
+    return run(Path.cwd(), options.engine, fault, options.steps)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .frames import Frame
 from .states import REDOX
 
@@ -25,19 +26,22 @@ def _unchanged(frame: Frame, symbols: tuple[str, ...], *, near_end: bool) -> Fra
 def _nothing() -> None: ...
 
 
+def _accept(symbols: tuple[str, ...]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Fault:
     """Hooks into a run.
 
     Parameters
     ----------
-    at_start : called before the first ionic step, after the inputs were accepted.
+    at_start : called with the element of every site before the first ionic step; may refuse with an InputError.
     on_frame : changes a frame before it is written; `near_end` is True once the forces are almost converged.
     after_frame : called with the number of every ionic step that was written (to print, hang, die, truncate).
     at_end : called after the files were closed.
     """
 
-    at_start: Callable[[], None] = _nothing
+    at_start: Callable[[tuple[str, ...]], None] = _accept
     on_frame: Callable[..., Frame] = _unchanged
     after_frame: Callable[[int], None] = field(default=lambda _: None)
     at_end: Callable[[], None] = _nothing
@@ -80,19 +84,24 @@ def spin_flip(argument: str | None) -> Fault:
     holes is wrong.
     """
     index = None if argument is None else int(argument)
+    started = False
+
+    def check(symbols: tuple[str, ...]) -> None:
+        if index is not None and not 0 <= index < len(symbols):
+            raise InputError(f"ERROR: spin-flip:{index}, but the sites are numbered 0 to {len(symbols) - 1}")
 
     def flip(frame: Frame, symbols: tuple[str, ...], *, near_end: bool) -> Frame:
-        if not near_end:
+        nonlocal started
+        started = started or near_end
+        if not started:
             return frame
         moments = _flipped(frame.evaluation.moments, symbols, index)
         return replace(frame, evaluation=replace(frame.evaluation, moments=moments))
 
-    return Fault(on_frame=flip)
+    return Fault(at_start=check, on_frame=flip)
 
 
 def _flipped(moments: NDArray[np.float64], symbols: tuple[str, ...], index: int | None) -> NDArray[np.float64]:
-    if index is not None and not 0 <= index < len(symbols):
-        raise ValueError(f"spin-flip: site {index} is not among the {len(symbols)} sites")
     for element in REDOX if index is None else [symbols[index]]:
         groups = _two_states(moments, [i for i, symbol in enumerate(symbols) if symbol == element])
         if groups is None:

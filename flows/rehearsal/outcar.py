@@ -42,30 +42,28 @@ class Outcar:
         self._file.write(_geometry(inputs.crystal) + _plane_waves(inputs))
         self._file.flush()
 
-    def add(self, frame: Frame, stop: str | None) -> None:
+    def add(self, frame: Frame, *, stop: str | None, converged: bool) -> None:
         """Write an ionic step and flush.
 
         Parameters
         ----------
         frame : the step.
         stop : what STOPCAR asked for: "soft", "hard" or nothing.
+        converged : whether it is the last because the forces are small.
         """
         self._tables = self._site_tables(frame)
-        parts = [self._electronic_steps(frame), self._scf_end(frame, hard=stop == "hard")]
+        parts = [self._electronic_steps(frame), self._scf_end(frame, stop)]
         parts.append(f"\n\n E-fermi : {self._bands.fermi_energy:8.4f}     XC(G=0):  -9.0     alpha+bet : -9.0\n\n")
         parts.append(self._tables)
         if self._settings.writes_stress:
             parts.append(_stress(frame))
         parts += [_geometry(frame.crystal, now=True), _forces(frame), _total_energy(frame.energy)]
-        if stop is not None:
-            parts.append(f" {stop} stop encountered!  aborting job ...\n")
-        self._file.write("".join(parts))
-
-    def end_step(self, frame: Frame, *, converged: bool) -> None:
-        """Write the line that closes an ionic step, after the news that it was the last."""
+        if stop == "soft":
+            parts.append(" soft stop encountered!  aborting job ...\n")
         if converged:
-            self._file.write("\n reached required accuracy - stopping structural energy minimisation\n")
-        self._file.write(f"     LOOP+:  cpu time{frame.seconds:12.4f}: real time{frame.seconds:12.4f}\n")
+            parts.append("\n reached required accuracy - stopping structural energy minimisation\n")
+        parts.append(f"     LOOP+:  cpu time{frame.seconds:12.4f}: real time{frame.seconds:12.4f}\n")
+        self._file.write("".join(parts))
         self._file.flush()
 
     def close(self) -> None:
@@ -89,8 +87,8 @@ class Outcar:
             before = energy
         return "".join(lines)
 
-    def _scf_end(self, frame: Frame, *, hard: bool) -> str:
-        if hard:
+    def _scf_end(self, frame: Frame, stop: str | None) -> str:
+        if stop == "hard":
             return _loop_end("because of STOPCAR") + "\n hard stop encountered!  aborting job ...\n"
         if frame.scf_converged:
             return _loop_end("because EDIFF is reached")

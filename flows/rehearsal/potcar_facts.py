@@ -23,8 +23,16 @@ class PotentialFacts:
 
     @property
     def element(self) -> str:
-        """Element of the label: Fe of Fe_pv, H of H.5."""
-        return re.split(r"[_.]", self.label)[0]
+        """Element of the label."""
+        return element_of(self.label)
+
+
+def element_of(label: str) -> str:
+    """Return the element of a potential's label: Fe of Fe_pv, H of H1.25."""
+    found = re.match(r"[A-Z][a-z]?", label)
+    if found is None:
+        raise ValueError(f"no element in the label {label!r} of a potential, which looks like Fe_pv")
+    return found[0]
 
 
 @cache

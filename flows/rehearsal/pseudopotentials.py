@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import InputError
-from .potcar_facts import known_potentials
+from .potcar_facts import element_of, known_potentials
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _read_one(text: str) -> Pseudopotential:
     return Pseudopotential(
         header=text.splitlines()[0].strip(),
         label=words[1],
-        element=_element(words[1]),
+        element=element_of(words[1]),
         valence=_number(valence),
         mass=_number(_field(text, "POMASS") or "0"),
         energy_cutoff=_number(_field(text, "ENMAX") or "0"),
@@ -72,10 +72,6 @@ def _field(text: str, name: str) -> str | None:
 def _number(value: str) -> float:
     # A unit or a remark may follow: "ZVAL   =   14.000    mass and valenz"
     return float(value.split()[0])
-
-
-def _element(label: str) -> str:
-    return re.split(r"[_.]", label)[0]
 
 
 def read_potcar_spec(text: str) -> list[Pseudopotential]:
@@ -100,7 +96,7 @@ def read_potcar_spec(text: str) -> list[Pseudopotential]:
         Pseudopotential(
             known[label].title,
             label,
-            _element(label),
+            element_of(label),
             known[label].valence,
             0.0,
             0.0,

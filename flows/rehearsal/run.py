@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,25 +41,23 @@ def run(folder: Path, engine_name: str, fault: Fault, exact_steps: int | None = 
     -------
     Exit status: 0, or 1 where the inputs are refused (then there is no vasprun.xml).
     """
-    _remove_old_outputs(folder)
+    for name in ("vasprun.xml", "OUTCAR", "OSZICAR", "XDATCAR"):
+        (folder / name).unlink(missing_ok=True)
     version = rehearsal_version(engine_name)
-    print(f" running    1 mpi-ranks, on    1 nodes\n vasp.{version} (rehearsal of valenceflow: not VASP)")
+    print(f" running    1 mpi-ranks, on    1 nodes\n vasp.{version} (rehearsal stand-in of valenceflow: not VASP)")
     try:
         inputs = read_inputs(folder)
         engine = engine_class(engine_name)(inputs.crystal.symbols, inputs.magmoms)
+        fault.at_start(inputs.crystal.symbols)
     except InputError as err:
         _refuse(err)
         return 1
+    print(f" POSCAR found : {len(inputs.blocks):2d} types and {len(inputs.crystal.symbols):7d} ions")
     for tag in inputs.unknown_tags:
         print(f" WARNING: the INCAR tag {tag} is unknown to the rehearsal and was ignored")
     settings = settings_from(inputs.tags, max(p.energy_cutoff for p in inputs.potentials))
-    _relax(folder, inputs, settings, engine, fault, version, exact_steps)
+    _relax(folder, inputs, settings, engine, fault, exact_steps)
     return 0
-
-
-def _remove_old_outputs(folder: Path) -> None:
-    for name in ("vasprun.xml", "OUTCAR", "OSZICAR", "XDATCAR"):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _refuse(err: InputError) -> None:
@@ -73,52 +72,48 @@ def _refuse(err: InputError) -> None:
 
 
 def _relax(
-    folder: Path,
-    inputs: Inputs,
-    settings: Settings,
-    engine: Engine,
-    fault: Fault,
-    version: str,
-    exact_steps: int | None,
+    folder: Path, inputs: Inputs, settings: Settings, engine: Engine, fault: Fault, exact_steps: int | None
 ) -> None:
-    n_spins = 2 if settings.spin_polarised else 1
-    bands = placeholder_bands(inputs.n_electrons, len(inputs.crystal.symbols), len(inputs.mesh.points), n_spins)
-    vasprun = Vasprun(folder, inputs, settings, bands, version)
-    outcar = Outcar(folder, inputs, settings, bands, version)
-    oszicar = Oszicar(folder, sys.stdout, settings)
-    positions = Positions(folder, inputs.blocks)
-    fault.at_start()
+    outputs = _Outputs(folder, inputs, settings, rehearsal_version(engine.name))
     before: Frame | None = None
     clock = time.monotonic()
-    path = descend(engine.evaluate, inputs.crystal, relax_cell=settings.relaxes_cell)
-    for index, (crystal, evaluation) in enumerate(path, start=1):
+    for crystal, evaluation in descend(engine.evaluate, inputs.crystal, relax_cell=settings.relaxes_cell):
         stop = _stop_request(folder)
-        frame = _frame(index, crystal, evaluation, settings, before, time.monotonic() - clock, hard=stop == "hard")
+        frame = _frame(crystal, evaluation, settings, before, time.monotonic() - clock, hard=stop == "hard")
         clock = time.monotonic()
-        last = index >= (exact_steps or settings.max_steps)
-        converged = exact_steps is None and settings.ibrion > 0 and _converged(frame, before, settings)
-        near_end = last or converged or _largest_force(frame, settings) < NEAR_END * abs(settings.ediffg)
+        end = _end(frame, before, settings, stop, exact_steps)
+        near_end = end.here or _largest_force(frame, settings) < NEAR_END * abs(settings.ediffg)
         frame = fault.on_frame(frame, inputs.crystal.symbols, near_end=near_end)
-        vasprun.add(frame)
-        outcar.add(frame, stop)
-        oszicar.add(frame)
-        positions.add(frame)
-        outcar.end_step(frame, converged=converged)
-        fault.after_frame(index)
+        outputs.add(frame, end)
+        fault.after_frame(frame.index)
         before = frame
-        if last or converged or stop is not None:
+        if end.here:
             break
-    if converged:
-        print(" reached required accuracy - stopping structural energy minimisation")
-    print(" writing wavefunctions", flush=True)
-    for writer in (vasprun, outcar, oszicar, positions):
-        writer.close()
-    (folder / "STOPCAR").unlink(missing_ok=True) if stop is not None and _writable(folder / "STOPCAR") else None
+    outputs.close()
+    _remove_stopcar(folder)
     fault.at_end()
 
 
+@dataclass(frozen=True)
+class _End:
+    """Why a run ends with a step, if it does."""
+
+    converged: bool
+    last: bool
+    stop: str | None
+
+    @property
+    def here(self) -> bool:
+        return self.converged or self.last or self.stop is not None
+
+
+def _end(frame: Frame, before: Frame | None, settings: Settings, stop: str | None, exact_steps: int | None) -> _End:
+    moves = exact_steps is None and settings.ibrion > 0
+    last = frame.index >= (settings.max_steps if exact_steps is None else exact_steps)
+    return _End(moves and _converged(frame, before, settings), last, stop)
+
+
 def _frame(
-    index: int,
     crystal: Crystal,
     evaluation: Evaluation,
     settings: Settings,
@@ -130,6 +125,7 @@ def _frame(
     energies, converged = scf_energies(evaluation.energy, settings, first=before is None)
     if hard:  # LABORT: the electronic loop ends after the step it is in
         energies, converged = energies[:1], False
+    index = 1 if before is None else before.index + 1
     first_energy = energies[-1] if before is None else before.first_energy
     return Frame(index, crystal, evaluation, energies, converged, first_energy, seconds)
 
@@ -162,6 +158,36 @@ def _stop_request(folder: Path) -> str | None:
     return None
 
 
-def _writable(path: Path) -> bool:
-    # custodian writes a read-only STOPCAR to keep VASP from removing it.
-    return path.exists() and bool(path.stat().st_mode & 0o200)
+def _remove_stopcar(folder: Path) -> None:
+    # VASP removes it when it ends; custodian can write it read-only to keep it.
+    stopcar = folder / "STOPCAR"
+    if stopcar.exists() and stopcar.stat().st_mode & 0o200:
+        stopcar.unlink()
+
+
+class _Outputs:
+    """All output files, written step by step."""
+
+    def __init__(self, folder: Path, inputs: Inputs, settings: Settings, version: str) -> None:
+        n_spins = 2 if settings.spin_polarised else 1
+        n_sites, n_points = len(inputs.crystal.symbols), len(inputs.mesh.points)
+        bands = placeholder_bands(inputs.n_electrons, n_sites, n_points, n_spins)
+        self._vasprun = Vasprun(folder, inputs, settings, bands, version)
+        self._outcar = Outcar(folder, inputs, settings, bands, version)
+        self._oszicar = Oszicar(folder, sys.stdout, settings)
+        self._positions = Positions(folder, inputs.blocks)
+        self._converged = False
+
+    def add(self, frame: Frame, end: _End) -> None:
+        self._vasprun.add(frame, final=end.here)
+        self._outcar.add(frame, stop=end.stop, converged=end.converged)
+        self._oszicar.add(frame)
+        self._positions.add(frame)
+        self._converged = end.converged
+
+    def close(self) -> None:
+        if self._converged:
+            print(" reached required accuracy - stopping structural energy minimisation")
+        for writer in (self._vasprun, self._outcar, self._oszicar, self._positions):
+            writer.close()
+        print(" writing wavefunctions", flush=True)

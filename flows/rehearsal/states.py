@@ -53,8 +53,8 @@ def ion_of(symbol: str, initial_moment: float) -> Ion:
 
     Returns
     -------
-    The charge state whose initial moment is nearer to the one given. A redox site that starts more than 1.5
-    muB below both (a moment that was lost on the way) stays quenched in the low charge state, with no moment.
+    The charge state whose initial moment is nearer to the one given. A redox site that starts from less than half
+    of both (a moment that was lost on the way) stays quenched in the low charge state, with no moment.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def ion_of(symbol: str, initial_moment: float) -> Ion:
     if symbol in REDOX:
         low, high = REDOX[symbol]
         size = abs(initial_moment)
-        if size < min(low.initial_moment, high.initial_moment) - 1.5:
+        if size < min(low.initial_moment, high.initial_moment) / 2:
             return Ion(low.charge, low.radius)
         return min((high, low), key=lambda ion: abs(ion.initial_moment - size))
     if symbol in FIXED:

@@ -32,7 +32,6 @@ class Vasprun:
         self._file = (folder / "vasprun.xml").open("w", encoding="ISO-8859-1")
         self._settings = settings
         self._bands = bands
-        self._open_calculation = False
         self._last: Crystal = inputs.crystal
         self._put('<?xml version="1.0" encoding="ISO-8859-1"?>', "<modeling>")
         self._put(*_generator(version))
@@ -43,9 +42,8 @@ class Vasprun:
         self._put(*_structure(inputs.crystal, "initialpos"))
         self._file.flush()
 
-    def add(self, frame: Frame) -> None:
-        """Write an ionic step and flush; the calculation before it is closed first."""
-        self._close_calculation()
+    def add(self, frame: Frame, *, final: bool) -> None:
+        """Write an ionic step and flush; the final one stays open for the bands that `close` puts into it."""
         self._put(" <calculation>")
         for energy in frame.scf_energies:
             self._put(
@@ -62,21 +60,17 @@ class Vasprun:
             *_energy(frame.energy, "  "),
             f'  <time name="totalsc">{frame.seconds:8.2f}{frame.seconds:8.2f}</time>',
         )
-        self._open_calculation = True
+        if not final:
+            self._put(" </calculation>")
         self._last = frame.crystal
         self._file.flush()
 
     def close(self) -> None:
         """Write what only a finished run has: bands and DOS of the last step, final positions."""
         self._put(*_eigenvalues(self._bands), *_dos(self._bands))
-        self._close_calculation()
+        self._put(" </calculation>")
         self._put(*_structure(self._last, "finalpos"), "</modeling>")
         self._file.close()
-
-    def _close_calculation(self) -> None:
-        if self._open_calculation:
-            self._put(" </calculation>")
-        self._open_calculation = False
 
     def _put(self, *lines: str) -> None:
         self._file.write("\n".join(lines) + "\n")
