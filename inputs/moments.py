@@ -27,7 +27,8 @@ class StateReading:
     Attributes
     ----------
     is_high : (n_redox,) bool, or None unless the verdict is `resolved`.
-    verdict : `resolved`; `ambiguous`: the groups stand apart but a moment lies between the windows;
+    verdict : `resolved`; `ambiguous`: the groups stand apart (or all sites are to be of one state) but a moment lies
+        between the windows, or, where no window exists, the gap is too small;
         `delocalised`: no set of n_high sites stands apart, or the count contradicts neutrality.
     gap : muB between the n_high most outlying moments and the rest; nan when one group is empty.
     reason : one line, empty when resolved.
@@ -71,7 +72,7 @@ def read_states(moments: ArrayLike, couple: RedoxCouple, engine: str, n_high: in
 
 
 def _by_gap(picked: NDArray[np.bool_], gap: float) -> StateReading:
-    if gap < MIN_GAP_FIT:
+    if gap < MIN_GAP_FIT - 1e-9:  # 3.9 - 3.7 is a little under 0.2 in floating point
         return StateReading(None, "ambiguous", gap, f"the two groups of moments are only {gap:.2f} muB apart")
     return StateReading(picked, "resolved", gap)
 
@@ -90,5 +91,6 @@ def _by_window(
     values = " ".join(f"{value:.2f}" for value in size[between])
     reason = f"{int(between.sum())} moments ({values}) lie between {window.low_max} and {window.high_min} muB"
     # Half the forbidden zone still counts as two groups; less means that a hole is shared between sites.
-    apart = bool(gap >= 0.5 * (window.high_min - window.low_max)) if np.isfinite(gap) else False
+    # Where neutrality asks for one state only (gap nan) there is no hole to share.
+    apart = np.isnan(gap) or gap >= 0.5 * (window.high_min - window.low_max)
     return StateReading(None, "ambiguous" if apart else "delocalised", gap, reason)
