@@ -1,1 +1,7 @@
-"""The VASP stand-in: makes every line but the physics run for real. It is not DFT and says so."""
+"""The VASP stand-in: makes every line but the physics run for real. It is not DFT and says so.
+
+executable.py is the command, run.py one run, command.py the string for ATOMATE2_VASP_CMD. inputs.py, incar.py,
+crystal.py, kpoints.py and pseudopotentials.py read the input files; outcar.py, vasprun.py and oszicar.py write the
+outputs from frames.py; descent.py walks downhill. engines.py names the physics: springs.py (with states.py) and
+pretrained.py (with chgnet_loading.py). faults.py breaks runs on request, potcars.py makes stub POTCARs.
+"""

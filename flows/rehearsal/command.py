@@ -18,14 +18,19 @@ VASP_VERSION = "6.4.0"
 
 
 def rehearsal_version(engine: str) -> str:
-    """Return the version string in OUTCAR and vasprun.xml, which emmet keeps as `vasp_version`."""
+    """Return the version string in OUTCAR's first line and in vasprun.xml.
+
+    pymatgen (`Vasprun.vasp_version`) and emmet (`TaskDoc.vasp_version`, `Calculation.vasp_version`) take it from
+    vasprun.xml and keep all of it; neither reads OUTCAR's first line.
+    """
     return f"{VASP_VERSION}-rehearsal-{engine}"
 
 
 def rehearsal_command(engine: str = DEFAULT_ENGINE, fault: str | None = None, steps: int | None = None) -> str:
     """Return the command to set as ATOMATE2_VASP_CMD (and ATOMATE2_VASP_GAMMA_CMD).
 
-    It names this Python by its full path, so it runs in a worker whose PATH lacks the environment.
+    It names this Python by its full path, so it runs in a worker whose PATH lacks the environment. atomate2 reads
+    both variables when it is imported: set them before, or pass `run_vasp_kwargs={"vasp_cmd": ...}`.
 
     Parameters
     ----------

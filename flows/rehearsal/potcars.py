@@ -2,7 +2,7 @@
 
 pymatgen finds POTCARs under PMG_VASP_PSP_DIR and reads that setting once, on first use. Set the variable
 before the worker process starts (`stub_potcar_environment`); in a process where pymatgen may have been used
-already, take `use_potcars`, which also changes the settings that were read.
+already, take `use_potcars`, which also changes the settings that were read. The variable wins over .pmgrc.yaml.
 """
 
 from __future__ import annotations
