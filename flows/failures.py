@@ -3,70 +3,95 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import re
 import socket
+from errno import EACCES, EDQUOT, ENOENT, ENOEXEC, ENOSPC
 from pathlib import Path
 
-from custodian.custodian import CustodianError
+from custodian.custodian import CustodianError, ReturnCodeError, ValidationError
 
 from ..stores.documents import FailureDoc, FailureReason, StepIntent, StepKind
 
+_AGAIN = "then `valenceflow retry` and run the campaign again"
 REMEDIES: dict[FailureReason, str] = {
-    "inputs refused": "correct what the message names in the campaign file or the maker; nothing was run",
-    "missing potcar": "set PMG_VASP_PSP_DIR (`pmg config -p SOURCE TARGET`) to a folder that has this POTCAR",
-    "vasp not found": "set ATOMATE2_VASP_CMD (or VASP_CMD in ~/.atomate2.yaml) to a command that starts VASP",
-    "vasp error": "read the last lines and custodian's corrections, mend the cause, run the campaign again",
-    "killed": "run the campaign again; if the queue killed it, give the job more time or memory",
-    "outputs unreadable": "VASP stopped while writing; run the campaign again",
-    "not converged": "look at the forces in the step's document; raise NSW or start from the last structure",
-    "disk": "free space (or quota) on the disk of the run folder, then run the campaign again",
-    "vanished": "the process left no document; run the campaign again",
-    "unexpected": "report this with the exception and the run folder; run the campaign again once it is mended",
+    "inputs refused": f"correct what the message names in the campaign file or the maker, {_AGAIN}; nothing was run",
+    "missing potcar": (
+        f"set PMG_VASP_PSP_DIR (`pmg config -p SOURCE TARGET`) to a folder that has this POTCAR, {_AGAIN}"
+    ),
+    "vasp not found": f"set ATOMATE2_VASP_CMD (or VASP_CMD in ~/.atomate2.yaml) to what starts VASP, {_AGAIN}",
+    "vasp error": f"read the last lines and custodian's corrections, mend the cause, {_AGAIN}",
+    "killed": f"if the queue killed it, give the job more time or memory, {_AGAIN}",
+    "outputs unreadable": f"VASP left its outputs missing or cut off: read the last lines, mend the cause, {_AGAIN}",
+    "not converged": f"look at the forces in the step's document; raise NSW or start from the last structure, {_AGAIN}",
+    "disk": f"free space (or quota) on the disk of the run folder, {_AGAIN}",
+    "vanished": f"the process left no document: see run.log in the campaign's folder, {_AGAIN}",
+    "unexpected": f"report this with the exception and the run folder; once it is mended, {_AGAIN}",
 }
+_SHELL_SIGNAL = 128  # a shell or srun reports the end by signal N as the exit code 128 + N
 _TAIL = 12
 _OUTPUT_FILES = ("vasp.out", "std_err.txt")
 
 
 def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent, folder: Path) -> FailureDoc:
     """Describe a failed VASP job from its exception and what it left in its folder."""
-    reason = classify(error, folder)
+    reason, lines = classify(error, folder), last_lines(folder)
     text = str(error).strip() or type(error).__name__
     return FailureDoc(
         step=step,
         uuid=uuid,
         intent=intent,
         reason=reason,
-        message=f"{step}: {reason}: {text.splitlines()[0][:300]}",
+        message=f"{step}: {reason}: {_one_line(error, reason, folder, lines)}",
         remedy=REMEDIES[reason],
         exception=f"{type(error).__name__}: {text[:2000]}",
         corrections=custodian_corrections(folder),
-        last_lines=last_lines(folder),
+        last_lines=lines,
         folder=f"{socket.gethostname()}:{folder}",
     )
+
+
+def _one_line(error: Exception, reason: FailureReason, folder: Path, lines: list[str]) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    code = _return_code(error)
+    if code is not None:
+        end = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"VASP ended with {end}" + (f"; last line in {lines[-1]}"[:300] if lines else "")
+    if reason == "outputs unreadable":
+        missing = [name for name in ("vasprun.xml", "OUTCAR") if not any(folder.glob(f"{name}*"))]
+        return f"VASP left no {' and no '.join(missing)}" if missing else f"{type(error).__name__}: {text}"
+    return text
 
 
 def classify(error: Exception, folder: Path) -> FailureReason:
     """Reason of a failure from the exception's type and the state of the folder."""
     text = str(error)
-    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
         return "disk"
     if "POTCAR" in text and ("PMG_VASP_PSP_DIR" in text or "not found" in text or "No POTCAR" in text):
         return "missing potcar"
     if not (folder / "INCAR").exists() and not (folder / "INCAR.gz").exists():
         return "inputs refused" if isinstance(error, (ValueError, TypeError, KeyError)) else "unexpected"
-    if isinstance(error, FileNotFoundError | PermissionError) or (
-        shutil.which(_command_of(text)) is None and "No such file" in text
-    ):
+    if isinstance(error, OSError) and error.errno in (ENOENT, EACCES, ENOEXEC) and not _is_under(error, folder):
         return "vasp not found"
-    if isinstance(error, CustodianError):
-        return "killed" if "return code is -" in text else "vasp error"
-    if (folder / "vasprun.xml").exists() or (folder / "vasprun.xml.gz").exists():
-        return "outputs unreadable"
-    return "unexpected"
+    code = _return_code(error)
+    if code is not None:
+        return "killed" if code < 0 or code > _SHELL_SIGNAL else "vasp error"
+    if isinstance(error, CustodianError) and not isinstance(error, ValidationError):
+        return "vasp error"
+    # Inputs are there and VASP came to its end: what still raises is what it left.
+    return "outputs unreadable"
 
 
-def _command_of(text: str) -> str:
-    return text.split("'")[1] if text.count("'") >= 2 else ""
+def _is_under(error: OSError, folder: Path) -> bool:
+    """Whether an error is about a file of the run folder (not about the command)."""
+    return error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(folder)
+
+
+def _return_code(error: Exception) -> int | None:
+    """VASP's return code (negative: the signal that ended it), where custodian stopped because of it."""
+    found = re.search(r"return code is (-?\d+)", str(error)) if isinstance(error, ReturnCodeError) else None
+    return None if found is None else int(found.group(1))
 
 
 def custodian_corrections(folder: Path) -> list[str]:

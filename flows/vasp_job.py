@@ -27,25 +27,15 @@ from pymatgen.core import Structure
 
 from ..inputs.substitution import ChargeSites, Occupants, StepStructure, step_structure
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL, ChargeOrderedSetGenerator, relax_set
-from ..stores.documents import AchievedOrdering, FailureDoc, StepIntent, StepKind, VaspStepDoc
+from ..stores.documents import AchievedOrdering, FailureDoc, Finding, StepIntent, StepKind, VaspStepDoc
 from ..stores.provenance import package_versions
 from .audit import AuditReference, achieved_ordering, audit_step
+from .custody import patient_custodian
 from .failures import failure_doc
 from .vasp_outputs import VaspOutputs, last_calculation, read_vasp_outputs
 
 STEP_FILE = "valenceflow-step.json.gz"
 """The job's document in its run folder (a VaspStepDoc with frames, or a FailureDoc)."""
-
-POLLING_S = 0.2
-"""Custodian looks this often whether VASP has ended (its own default, 10 s, is 5 s lost per job on average)."""
-
-MONITOR_EVERY_S = 300
-"""Custodian's monitors (frozen job, wall time) look at a running job this often, as by its default."""
-
-
-def patient_custodian() -> dict[str, Any]:
-    """Run settings that notice VASP's end quickly and look at a running VASP as rarely as custodian does by default."""
-    return {"custodian_kwargs": {"polling_time_step": POLLING_S, "monitor_freq": round(MONITOR_EVERY_S / POLLING_S)}}
 
 
 @dataclass
@@ -99,7 +89,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         except Exception as error:  # whatever went wrong becomes a document: a campaign outlives any one calculation
             document = failure_doc(error, self.step, _job_uuid(), intent, folder)
             passed = False
-        write_step_file(document, folder)
+        leave_step_file(document, folder)
         return Response(output=document, stop_children=not passed)
 
     def _run(
@@ -199,6 +189,16 @@ def _bader_charges(outputs: VaspOutputs) -> list[float] | None:
         return None
     gained = bader["charge_transfer"]  # electrons gained by each atom
     return [-float(electrons) for electrons in gained]
+
+
+def leave_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
+    """Write the document into its folder; where that fails the job still returns it, saying so."""
+    try:
+        write_step_file(document, folder)
+    except OSError as error:  # a full disk, say: the result goes to the store all the same
+        if isinstance(document, VaspStepDoc):
+            message = f"{STEP_FILE} was not written: {error}; a store rebuilt from run folders will miss this run"
+            document.audit.findings.append(Finding(code="step file", severity="warning", message=message))
 
 
 def write_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
