@@ -74,7 +74,7 @@ class Host(BaseModel):
         """Hash of what the host is (not of its name): lattice and sites to 1e-4, roles, charges."""
         sites = [[site.specie.symbol, *_rounded_position(site.frac_coords)] for site in self.structure]
         content = {
-            "lattice": np.round(self.structure.lattice.matrix, 4).tolist(),
+            "lattice": (np.round(self.structure.lattice.matrix, 4) + 0.0).tolist(),  # -0.0 and 0.0 are one lattice
             "sites": sites,
             "working_ion": self.working_ion,
             "redox_element": self.redox_element,
@@ -89,9 +89,14 @@ class Host(BaseModel):
 
     def with_redox_element(self, symbol: str) -> Host:
         """The same framework with another redox element (LiMnPO4 from LiFePO4, say); needs relaxing like any host."""
+        present = sorted({site.specie.symbol for site in self.structure} - {self.redox_element})
+        if symbol in present:
+            raise ValueError(f"host {self.name} holds {symbol} already: choose a redox element other than {present}")
         structure = self.structure.copy()
         structure.replace_species({self.redox_element: symbol})
-        return self.model_copy(update={"structure": structure, "redox_element": symbol, "reference_cells": ()})
+        changed = {"structure": in_host_order(structure), "redox_element": symbol, "reference_cells": ()}
+        # Made anew rather than copied: a copy would keep the cached hash and operations of the old element.
+        return Host(**{name: getattr(self, name) for name in type(self).model_fields} | changed)
 
 
 def _rounded_position(frac: NDArray[np.float64]) -> list[float]:
@@ -186,24 +191,25 @@ def host_from_cif(
     if oxidation_states is None:
         oxidation_states = _charges_written_in(path, redox_element)
     if oxidation_states is None:
-        proposal = _proposed_charges(structure, redox_element)
         raise ValueError(
-            f"{path.name}: oxidation states are not confirmed; bond valences propose {proposal}: add the line "
-            f"`oxidation_states: {proposal}` (corrected where needed)"
+            f"{path.name}: oxidation states are not confirmed; {_proposed_charges(structure, redox_element)}"
         )
     unknown = sorted(set(oxidation_states) - set(symbols))
     if unknown:
         raise ValueError(f"oxidation_states names {', '.join(unknown)}, which {path.name} does not contain")
-    return Host(
-        name=path.stem,
-        structure=structure,
-        working_ion=working_ion,
-        redox_element=redox_element,
-        oxidation_states=dict(oxidation_states),
-        symprec=symprec,
-        formula_units=sum(site.specie.symbol == redox_element for site in structure),
-        source=f"CIF {path.name}",
-    )
+    try:
+        return Host(
+            name=path.stem,
+            structure=structure,
+            working_ion=working_ion,
+            redox_element=redox_element,
+            oxidation_states=dict(oxidation_states),
+            symprec=symprec,
+            formula_units=sum(site.specie.symbol == redox_element for site in structure),
+            source=f"CIF {path.name}",
+        )
+    except ValidationError as err:
+        raise ValueError(f"{path.name}: {first_problem(err)}") from err
 
 
 def _read_cif(path: Path) -> Structure:
@@ -223,7 +229,7 @@ def _read_cif(path: Path) -> Structure:
 def _ordered_sites(structure: Structure, working_ion: str, path: Path) -> Structure:
     species, positions = [], []
     for site in structure:
-        elements = {Element(specie.symbol): amount for specie, amount in site.species.items()}
+        elements = site.species.element_composition  # Fe2+ and Fe3+ sharing a site are one element
         if len(elements) != 1:
             raise ValueError(
                 f"{path.name}: site {site.frac_coords.round(3).tolist()} mixes {site.species_string}; order it first"
@@ -247,19 +253,24 @@ def _charges_written_in(path: Path, redox_element: str) -> dict[str, int] | None
             state = getattr(specie, "oxi_state", None)
             if specie.symbol == redox_element:
                 continue
-            if state is None or state != int(state):
+            if state is None or state != int(state) or charges.setdefault(specie.symbol, int(state)) != state:
                 return None
-            charges[specie.symbol] = int(state)
     return charges
 
 
 def _proposed_charges(structure: Structure, redox_element: str) -> str:
     try:
-        valences = BVAnalyzer().get_valences(structure)
+        with warnings.catch_warnings():
+            # pymatgen asks spglib in the old way; a wrong proposal is corrected by the user, who has to confirm it.
+            warnings.simplefilter("ignore")
+            valences = BVAnalyzer().get_valences(structure)  # type: ignore[no-untyped-call]  # pymatgen: no annotation
     except ValueError:  # no assignment found
         guesses = structure.composition.oxi_state_guesses()
         found = {symbol: round(charge) for symbol, charge in guesses[0].items()} if guesses else {}
     else:
         found = {site.specie.symbol: int(valence) for site, valence in zip(structure, valences, strict=True)}
-    found.pop(redox_element, None)
-    return "{" + ", ".join(f"{symbol}: {charge}" for symbol, charge in found.items()) + "}"
+    others = sorted({site.specie.symbol for site in structure} - {redox_element}, key=lambda symbol: Element(symbol).X)
+    line = "{" + ", ".join(f"{symbol}: {found.get(symbol, '?')}" for symbol in others) + "}"
+    if not found:
+        return f"neither bond valences nor the formula propose any: add the line `oxidation_states: {line}`"
+    return f"bond valences propose {line}: add the line `oxidation_states: {line}` (corrected where needed)"
