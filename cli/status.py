@@ -50,12 +50,10 @@ def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
     if campaign is None or place.folder is None or place.name is None:
         return False
     from ..flows.lock import is_running  # noqa: PLC0415 - start-up
+    from ..stores.overview import fraction_overviews  # noqa: PLC0415
 
-    where = {"campaign": place.name}
-    planned = place.stores.collection("configurations").count(where)
-    done = place.stores.collection("calculations").count({**where, "latest": True})
     running = is_running(place.folder)
-    if done < planned and not running:
+    if not running and any(row.missing for row in fraction_overviews(place.stores, place.name)):
         from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen, only where needed
         from ..flows.manifest import read_manifest  # noqa: PLC0415
         from ..stores.builders import build_calculations  # noqa: PLC0415

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -36,6 +37,20 @@ from .vasp_outputs import VaspOutputs, last_calculation, read_vasp_outputs
 
 STEP_FILE = "valenceflow-step.json.gz"
 """The job's document in its run folder (a VaspStepDoc with frames, or a FailureDoc)."""
+
+
+class Clock:
+    """Wall time of the phases of a job."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """End a phase."""
+        now = perf_counter()
+        self.laps[phase] = round(now - self._last, 4)
+        self._last = now
 
 
 @dataclass
@@ -102,6 +117,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         reference: AuditReference | None,
         intent: StepIntent,
     ) -> VaspStepDoc:
+        clock = Clock()
         prepared = self.prepare(structure, sites, site_order)
         if prev_dir is not None:
             copy_vasp_outputs(prev_dir, **self.copy_vasp_kwargs)
@@ -110,13 +126,19 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         write_vasp_input_set(prepared.structure, self.input_set_generator, **options)
         for filename, content in self.write_additional_data.items():
             dumpfn(content, filename.replace(":", "."))
+        clock.lap("inputs")
         run_vasp(**self.run_vasp_kwargs)
+        clock.lap("vasp and custodian")
         task = get_vasp_task_document(folder, **self.task_document_kwargs)
         assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
         task.task_label = self.name
         outputs = read_vasp_outputs(folder, task)
+        clock.lap("parsing")
         document = self._document(outputs, prepared, sites, reference, intent, folder)
+        clock.lap("audit")
         gzip_output_folder(directory=folder, setting=SETTINGS.VASP_ZIP_FILES, files_list=_FILES_TO_ZIP)
+        clock.lap("compressing")
+        document.timings_s = clock.laps
         return document
 
     def prepare(

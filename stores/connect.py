@@ -35,6 +35,7 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             "engine",
             "working_key",
             "energy_per_fu",
+            "latest",
         ),
     ),
     "failures": ("uuid", ("intent.configuration_id", "reason")),

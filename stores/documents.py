@@ -143,6 +143,7 @@ class VaspStepDoc(Document):
     versions: dict[str, str] = Field(description="packages that made this")
     folder: str = Field(description="host:path of the run folder")
     elapsed_s: float | None = Field(default=None, description="wall time that VASP reports, s")
+    timings_s: dict[str, float] = Field(default_factory=dict, description="wall time per phase of the job, s")
     frames: Any = Field(default=None, description="FrameSeries; in the `data` store")
     task: Any = Field(default=None, description="emmet TaskDoc without ionic steps (provenance); in the `data` store")
     completed_at: datetime = Field(default_factory=now)

@@ -5,14 +5,16 @@ Everything is counted in the store by indexed fields, so that 10,000 configurati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .connect import Stores
+from maggma.core import Store
 
-STATES = ("completed", "audit failed", "failed")
-RELATIONS = ("kept", "equivalent", "measured", "moved", "delocalised", "ambiguous")
+from .connect import Stores
+from .sqlite import SQLiteStore
+
 LOST = ("moved", "delocalised", "ambiguous")
 
 
@@ -49,28 +51,30 @@ class FailureGroup:
 
 def fraction_overviews(stores: Stores, campaign: str) -> list[FractionOverview]:
     """Counts per engine and fraction, largest fraction first."""
-    configurations, calculations = stores.collection("configurations"), stores.collection("calculations")
-    rows = []
-    for engine in sorted(configurations.distinct("engine", {"campaign": campaign})):
-        for fraction in sorted(
-            configurations.distinct("fraction", {"campaign": campaign, "engine": engine}), reverse=True
-        ):
-            where = {"campaign": campaign, "engine": engine, "fraction": fraction}
-            rows.append(
-                FractionOverview(
-                    engine=engine,
-                    fraction=fraction,
-                    total=configurations.count(where),
-                    states=_counts(calculations, where, "state", STATES),
-                    relations=_counts(calculations, {**where, "state": "completed"}, "relation", RELATIONS),
-                )
-            )
-    return rows
+    rows: dict[tuple[str, float], FractionOverview] = {}
+    for (name, engine, fraction), number in _count_by(stores.collection("configurations"), _PLACE):
+        if name == campaign:
+            rows[engine, fraction] = FractionOverview(engine, fraction, number)
+    for values, number in _count_by(stores.collection("calculations"), (*_PLACE, "latest", "state", "relation")):
+        name, engine, fraction, latest, state, relation = values
+        row = rows.get((engine, fraction))
+        if name != campaign or not latest or row is None:
+            continue
+        row.states[state] = row.states.get(state, 0) + number
+        if state == "completed":
+            row.relations[relation] = row.relations.get(relation, 0) + number
+    return sorted(rows.values(), key=lambda row: (row.engine, -row.fraction))
 
 
-def _counts(store: Any, where: Mapping[str, Any], name: str, values: tuple[str, ...]) -> dict[str, int]:
-    counted = {value: store.count({**where, "latest": True, name: value}) for value in values}
-    return {value: number for value, number in counted.items() if number}
+_PLACE = ("campaign", "engine", "fraction")
+
+
+def _count_by(store: Store, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
+    """Documents per combination of values; in SQL where the store is ours."""
+    if isinstance(store, SQLiteStore):
+        return store.count_by(fields)
+    found = store.query({}, properties=list(fields))
+    return Counter(tuple(document.get(name) for name in fields) for document in found).items()
 
 
 def failure_groups(stores: Stores, campaign: str) -> list[FailureGroup]:
@@ -87,8 +91,8 @@ def failure_groups(stores: Stores, campaign: str) -> list[FailureGroup]:
 
 
 def _failures(stores: Stores, campaign: str) -> Iterator[dict[str, Any]]:
-    failed = stores.collection("calculations").query(
-        {"campaign": campaign, "state": "failed", "latest": True}, ["steps"]
-    )
+    # Failures are few among many: one indexed field finds them, the rest is looked at here.
+    failed = stores.collection("calculations").query({"state": "failed"}, ["campaign", "latest", "steps"])
     for calculation in failed:
-        yield from (step for step in calculation["steps"].values() if step["document"] == "FailureDoc")
+        if calculation["campaign"] == campaign and calculation["latest"]:
+            yield from (step for step in calculation["steps"].values() if step["document"] == "FailureDoc")

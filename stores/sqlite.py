@@ -180,6 +180,24 @@ class SQLiteStore(Store):
         """
         return distinct(self._table, field, criteria)
 
+    def count_by(self, fields: Sequence[str]) -> list[tuple[tuple[Any, ...], int]]:
+        """Count documents per combination of values of plain fields; missing and null are both None.
+
+        Parameters
+        ----------
+        fields : dotted fields; an index over all of them is made on first use.
+
+        Returns
+        -------
+        Pairs of (values in the order of `fields`, number of documents).
+
+        Raises
+        ------
+        SQLiteStoreError
+            If a field holds arrays or objects.
+        """
+        return self._table.group_counts(fields)
+
     def groupby(
         self,
         keys: list[str] | str,

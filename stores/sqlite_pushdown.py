@@ -37,6 +37,7 @@ _LONGEST_OR = 100  # alternatives written out in SQL
 _INDEXABLE = re.compile(r'[^."\\\x00-\x1f$][^."\\\x00-\x1f]*(\.[^."\\\x00-\x1f$][^."\\\x00-\x1f]*)*')
 
 OPAQUE = b"O"
+BOOLEANS = {b"B0": False, b"B1": True}
 
 
 class Sql(NamedTuple):

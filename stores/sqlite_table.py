@@ -18,6 +18,7 @@ import orjson
 from .sqlite_file import META_TABLE, SQLiteFile, SQLiteStoreError
 from .sqlite_json import decode, encode
 from .sqlite_pushdown import (
+    BOOLEANS,
     OPAQUE,
     Pushdown,
     column_expression,
@@ -131,6 +132,42 @@ class DocumentTable:
         if any(kind not in ("text", "integer") for _, kind in rows):
             return None
         return [value for value, _ in rows]
+
+    def group_counts(self, paths: Sequence[str]) -> list[tuple[tuple[Any, ...], int]]:
+        """Count documents per combination of values of indexed fields, on one index that holds them all.
+
+        Raises
+        ------
+        SQLiteStoreError
+            If a field holds arrays, objects or other values that SQL cannot tell apart.
+        """
+        self._add_group_index(paths)
+        columns = ", ".join(quoted(self.columns[path]) for path in paths)
+        sql = f"SELECT {columns}, COUNT(*) FROM {self._table} GROUP BY {columns}"
+        with self.file.reading() as connection:
+            rows = connection.execute(sql).fetchall()
+        return [(tuple(self._scalar(v, p) for v, p in zip(row, paths, strict=False)), int(row[-1])) for row in rows]
+
+    def _add_group_index(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.add_index(path)
+        columns = ", ".join(quoted(self.columns[path]) for path in paths)
+        name = f"{self.name}:{'+'.join(paths)}"
+        with self.file.reading() as connection:
+            there = connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)
+            ).fetchone()
+        if there is None:
+            with self.file.writing() as connection:
+                connection.execute(f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {self._table} ({columns})")
+
+    def _scalar(self, value: Any, path: str) -> Any:
+        """Value of a generated column as it stands in the documents."""
+        if isinstance(value, bytes):
+            if value not in BOOLEANS:
+                raise SQLiteStoreError(f"field {path!r} of {self.name} is no plain value everywhere: group by another")
+            return BOOLEANS[value]
+        return value
 
     def count_all(self) -> int:
         """Count the documents."""
