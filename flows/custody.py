@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from custodian.custodian import Validator
@@ -13,6 +14,7 @@ MONITOR_EVERY_S = 300
 """Custodian's monitors (frozen job, wall time) look at a running job this often, as by its default."""
 
 
+@dataclass(frozen=True)
 class ReadByTheJob(Validator):  # type: ignore[misc]  # custodian is untyped
     """Accept every run: the job reads the outputs itself, once, and says what is missing.
 
@@ -29,5 +31,5 @@ def patient_custodian() -> dict[str, Any]:
     """Run settings that notice VASP's end quickly and look at a running VASP as rarely as custodian does by default."""
     return {
         "custodian_kwargs": {"polling_time_step": POLLING_S, "monitor_freq": round(MONITOR_EVERY_S / POLLING_S)},
-        "validators": (ReadByTheJob(),),
+        "validators": [ReadByTheJob()],
     }

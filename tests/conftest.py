@@ -90,7 +90,9 @@ def half_filled(olivine):
             for site, state in states.items():
                 structure[site] = f"{element}{state}+"
         else:
-            structure.add_site_property("oxidation_state", [states.get(i) for i in range(len(structure))])
+            fixed = olivine.host.oxidation_states
+            charge = [states.get(i, fixed.get(site.specie.symbol)) for i, site in enumerate(structure)]
+            structure.add_site_property("oxidation_state", charge)
         structure.remove_sites([int(olivine.working_sites[i]) for i in vacancies])
         return structure
 
