@@ -96,8 +96,11 @@ def charge_sites(
     Raises
     ------
     ValueError
-        If a redox site has no oxidation state or one that is not of the couple; the sites are named.
+        If a redox site has no oxidation state or one that is not of the couple (the sites are named), or a site is
+        partly occupied.
     """
+    if not structure.is_ordered:
+        raise ValueError(f"{structure.composition.reduced_formula} has partly occupied sites; order them first")
     redox = [i for i, site in enumerate(structure) if site.specie.symbol == couple.element]
     if not redox:
         raise ValueError(
@@ -122,7 +125,9 @@ def charge_sites(
 
 def _oxidation_state(structure: Structure, index: int) -> int | None:
     site = structure[index]
-    state = site.properties.get("oxidation_state", getattr(site.specie, "oxi_state", None))
+    state = site.properties.get("oxidation_state")
+    if state is None:  # pymatgen fills a property given on some sites only with None
+        state = getattr(site.specie, "oxi_state", None)
     return None if state is None or state != round(state) else round(state)
 
 
@@ -141,11 +146,14 @@ def step_structure(
     Raises
     ------
     ValueError
-        If the order is no permutation, or a site holds an element that neither step puts there.
+        If the order is no permutation, the number of sites differs, or a site holds an element that neither step
+        puts there.
     """
     order = list(range(len(structure))) if site_order is None else [int(i) for i in site_order]
     if sorted(order) != list(range(len(sites.elements))):
         raise ValueError(f"site_order of length {len(order)} is no permutation of {len(sites.elements)} sites")
+    if len(structure) != len(order):
+        raise ValueError(f"the structure has {len(structure)} sites where the charge states describe {len(order)}")
     for here, parent in zip(structure, order, strict=True):
         expected = {sites.symbol(parent, "redox"), sites.symbol(parent, "surrogate")}
         if here.specie.symbol not in expected:
