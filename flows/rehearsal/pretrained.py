@@ -29,7 +29,8 @@ GALLIUM = 31
 
 FE3_ENERGY = -4.0548
 """Energy of an Fe3+ over that of a Ga3+ in its place, eV: pretrained CHGNet 0.3.0 on FePO4 against GaPO4 in the
-olivine host. It makes cells with different numbers of Fe3+ comparable; within one composition it cancels."""
+olivine host, each relaxed (-4.062 when both are relaxed to 0.01 eV/angstrom). It makes cells with different numbers of
+Fe3+ comparable; within one composition it cancels."""
 
 FE3_MOMENT = 4.5
 """Fe that starts from at least this |MAGMOM| is Fe3+ (5 against 4), muB."""

@@ -72,7 +72,7 @@ def test_the_engine_comes_from_the_environment_where_the_command_names_none(half
     assert "VALENCEFLOW_REHEARSAL_ENGINE='typewriter' is no engine" in capfd.readouterr().err
 
 
-def test_springs_start_fast_and_without_torch_or_pymatgen(half_sodium):
+def test_springs_start_without_torch_pymatgen_ase_or_scipy(half_sodium):
     script = (
         "import sys\nfrom valenceflow.flows.rehearsal.executable import main\n"
         "main(['--engine', 'springs', '--steps', '1'])\n"
