@@ -21,6 +21,9 @@ UNKNOWN_CELL_SLACK = 2.0
 """Factor on the cell bounds where only the idealised host is known: emptying a host changes its volume by over 10 %."""
 
 
+EV_PER_A3_TO_KBAR = 1602.1766208
+
+
 class AuditReference(BaseModel):
     """What a run is held against: the host's cell at this composition and its equivalent orderings."""
 
@@ -93,7 +96,9 @@ def audit_step(
     """Judge one VASP run from its frames and moments."""
     findings = [
         *([] if step == "static" else _forces(frames, protocol.max_force)),
+        *([] if step == "static" else _stress(frames, protocol.max_stress_kbar)),
         *_finite_energies(frames),
+        *_electronic_steps(frames),
         *_moments(magmoms, initial_magmoms),
         *([] if reference is None else _cell(frames, protocol, reference)),
         *_ordering(achieved),
@@ -115,6 +120,22 @@ def _forces(frames: FrameSeries, bound: float) -> list[Finding]:
         f"largest force {force:.3f} eV/A after {len(frames.energies)} ionic steps exceeds {bound} eV/A: not converged"
     )
     return [Finding(code="forces", severity="failure", message=message)]
+
+
+def _stress(frames: FrameSeries, bound_kbar: float) -> list[Finding]:
+    """EDIFFG is a criterion for forces alone: a cell that is still strained is flagged, and counts."""
+    stress = float(np.abs(np.asarray(frames.stresses[-1], dtype=float)).max()) * EV_PER_A3_TO_KBAR
+    if stress <= bound_kbar:
+        return []
+    message = f"largest stress component {stress:.1f} kbar exceeds {bound_kbar:g} kbar: the cell is not fully relaxed"
+    return [Finding(code="stress", severity="warning", message=message)]
+
+
+def _electronic_steps(frames: FrameSeries) -> list[Finding]:
+    if frames.scf_converged[-1]:
+        return []
+    message = "the last ionic step did not reach EDIFF within NELM electronic steps: energy and forces do not count"
+    return [Finding(code="scf", severity="failure", message=message)]
 
 
 def _finite_energies(frames: FrameSeries) -> list[Finding]:
