@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _TABLE = " magnetization (x)"
 _END_OF_STEP = re.compile(r"^\s+LOOP\+:")
 _ABORT = "aborting loop"
+_ELAPSED = re.compile(r"Elapsed time \(sec\):\s+(\d+\.\d+)$")
 
 
 @dataclass
@@ -44,12 +45,13 @@ class OutcarRecord:
 def read_outcar(path: Path) -> OutcarRecord:
     """Scan an OUTCAR (plain or .gz) once.
 
-    The table that VASP repeats after the last step is not a step of its own.
+    The table that VASP repeats after the last step is not a step of its own. A file that was cut off anywhere is read
+    as far as it goes; a table without its end is none.
     """
     record, current = OutcarRecord(), None
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8", errors="replace") as handle:
-        lines = iter(handle)
+        lines = _until_cut_off(handle)
         for number, line in enumerate(lines):
             if number == 0:
                 record.version = line.split()[0].removeprefix("vasp.") if line.split() else None
@@ -57,7 +59,7 @@ def read_outcar(path: Path) -> OutcarRecord:
                 current = current or IonicStepRecord()
                 current.scf_converged = "EDIFF is reached" in line
             elif line.startswith(_TABLE):
-                moments = list(_totals(lines))
+                moments = _totals(lines)
                 if current is not None:
                     current.magmoms = moments
             elif "Iteration" in line and current is None:
@@ -66,23 +68,35 @@ def read_outcar(path: Path) -> OutcarRecord:
                 current.complete = True
                 record.steps.append(current)
                 current = None
-            elif "Elapsed time (sec):" in line:
-                record.elapsed_s = float(line.split(":")[1])
+            elif (elapsed := _ELAPSED.search(line)) is not None:
+                record.elapsed_s = float(elapsed.group(1))
     if current is not None:
         record.steps.append(current)
     return record
 
 
-def _totals(lines: Iterator[str]) -> Iterator[float]:
-    """Last column of a per-site table, up to its closing rule."""
-    rules = 0
+def _until_cut_off(handle: Iterable[str]) -> Iterator[str]:
+    """Lines of a file; a gzipped one that ends too early ends there."""
+    try:
+        yield from handle
+    except EOFError:
+        return
+
+
+def _totals(lines: Iterator[str]) -> list[float] | None:
+    """Last column of a per-site table, up to its closing rule; None where that is missing."""
+    rules, totals = 0, []
     for line in lines:
         if line.startswith("-----"):
             rules += 1
             if rules == 2:
-                return
+                return totals
         elif rules == 1:
             fields = line.split()
             if len(fields) < 3 or not fields[0].isdigit():
-                return
-            yield float(fields[-1])
+                return None
+            try:
+                totals.append(float(fields[-1]))
+            except ValueError:  # the file ends within a number
+                return None
+    return None
