@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from emmet.core.tasks import TaskDoc
-from emmet.core.vasp.calculation import Calculation
+from emmet.core.vasp.calculation import Calculation, IonicStep
 from pymatgen.core import Structure
 
 from ..stores.documents import Engine, FrameSeries
 from ..stores.outcar import OutcarRecord, read_outcar
 from ..stores.provenance import engine_of
+from ..stores.vasprun_steps import extrapolated_energy
 
 KBAR_TO_EV_PER_A3 = -0.1 / 160.21766208
 """VASP prints kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
@@ -92,8 +93,16 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
     return VaspOutputs(frames, task, structure, final, engine_of(version), record.elapsed_s)
 
 
+def _extrapolated(step: IonicStep) -> float:
+    """Energy of emmet's ionic step, extrapolated to zero smearing, eV."""
+    if step.e_fr_energy is None or not step.electronic_steps:
+        raise ValueError("an ionic step in vasprun.xml has no electronic step or no energy")
+    last = step.electronic_steps[-1]
+    return extrapolated_energy(step.e_fr_energy, last.e_fr_energy, last.e_0_energy)
+
+
 def last_calculation(task: TaskDoc) -> Calculation | None:
-    """emmet's record of the run itself."""
+    """Emmet's record of the run itself."""
     return task.calcs_reversed[0] if task.calcs_reversed else None
 
 
@@ -106,7 +115,7 @@ def _frames(steps: list[Any], record: OutcarRecord, nelm: int | None) -> FrameSe
         symbols=[site.specie.symbol for site in steps[0].structure],
         lattices=[step.structure.lattice.matrix.tolist() for step in steps],
         frac_coords=[step.structure.frac_coords.tolist() for step in steps],
-        energies=[float(step.e_0_energy) for step in steps],
+        energies=[_extrapolated(step) for step in steps],
         forces=[[list(row) for row in step.forces] for step in steps],
         stresses=[[[value * KBAR_TO_EV_PER_A3 for value in row] for row in step.stress] for step in steps],
         magmoms=moments,
