@@ -6,6 +6,7 @@ order. One operation moves all sublattices together: making each canonical on it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,7 +20,7 @@ from ..supercells import HostSupercell
 Bits = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JointKey:
     """Canonical name of an ordering: the smallest image of its bit string under the supercell's group.
 
@@ -33,6 +34,17 @@ class JointKey:
     def __str__(self) -> str:
         charge = "free" if self.charge is None else _hex(self.charge)
         return f"{_hex(self.working)}.{charge}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JointKey) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, int, int | None]:
+        """Text and lengths: arrays compare element by element and cannot be members of a set."""
+        return str(self), len(self.working), None if self.charge is None else len(self.charge)
 
 
 def _hex(bits: Bits) -> str:
@@ -48,10 +60,9 @@ def bits_from_hex(text: str, length: int) -> Bits:
     ValueError
         If the text is no hexadecimal number of that many bits.
     """
-    try:
-        number = int(text, 16)
-    except ValueError as err:
-        raise ValueError(f"{text!r} is no hexadecimal ordering; copy a key from `valenceflow orderings list`") from err
+    if not re.fullmatch("[0-9a-fA-F]+", text):  # int() would also read a sign, a prefix or underscores
+        raise ValueError(f"{text!r} is no hexadecimal ordering; copy a key from `valenceflow orderings list`")
+    number = int(text, 16)
     if number.bit_length() > length or len(text) != -(-length // 4):
         raise ValueError(f"{text!r} does not describe {length} sites; the key belongs to another supercell")
     return np.array([bit == "1" for bit in f"{number:0{length}b}"], dtype=bool) if length else np.zeros(0, dtype=bool)
@@ -99,7 +110,8 @@ class OrderingGroup:
         (n_stabiliser, n_redox) ints, possibly with equal rows where an operation moves only working-ion sites.
         """
         bits = _checked(working, self.n_working, "working-ion")
-        return self.redox_permutations[(bits[self.working_permutations] == bits).all(axis=1)]
+        fixing: NDArray[np.bool_] = (bits[self.working_permutations] == bits).all(axis=1)
+        return self.redox_permutations[fixing]
 
     def key(self, working: ArrayLike, charge: ArrayLike | None) -> JointKey:
         """Canonical key of an ordering; equal keys mean symmetry-equivalent orderings.
@@ -142,7 +154,7 @@ def ordering_group(cell: HostSupercell) -> OrderingGroup:
     Raises
     ------
     ValueError
-        If the tolerance maps a site onto none or onto a different sublattice.
+        If the tolerance maps a site onto none, two onto one, or one onto a different sublattice.
     """
     rotations, shifts = cell.host.operations
     sites = cell.host.structure
@@ -166,6 +178,11 @@ def ordering_group(cell: HostSupercell) -> OrderingGroup:
     permutations = np.unique(np.array(rows), axis=0)
     if (permutations < 0).any():
         raise ValueError(f"host {cell.host.name}: an operation mixes the ordering sublattices with other sites")
+    if (np.sort(permutations, axis=1) != np.arange(len(ordering))).any():
+        raise ValueError(
+            f"host {cell.host.name}: an operation found at {cell.host.symprec} A sends two sites to one place; use a "
+            "smaller tolerance"
+        )
     return OrderingGroup(permutations, len(cell.working_sites), len(cell.redox_sites))
 
 
