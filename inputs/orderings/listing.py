@@ -96,9 +96,11 @@ def list_orbits(permutations: NDArray[np.int_], n_ones: int) -> Orbits:
     Raises
     ------
     ValueError
-        If the raw count exceeds `LISTABLE`; the count and the way out are named.
+        If the raw count exceeds `LISTABLE` (the count and the way out are named), or n_ones lies outside 0..n_sites.
     """
     n_sites = permutations.shape[1]
+    if not 0 <= n_ones <= n_sites:
+        raise ValueError(f"n_ones = {n_ones} lies outside 0..{n_sites}")
     raw = comb(n_sites, n_ones)
     if raw > LISTABLE or n_sites > 64:
         distinct = burnside_count(permutations, n_ones)
