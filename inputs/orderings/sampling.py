@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +38,14 @@ def sample_ranking(
     Returns
     -------
     (n_orbits,) indices; the first N of them are the sample of size N.
+
+    Raises
+    ------
+    ValueError
+        If the weight is neither of the two.
     """
+    if weight not in get_args(Weight):
+        raise ValueError(f"weight = {weight!r} must be one of {', '.join(get_args(Weight))}")
     names = list(keys)
     waiting = -np.log(np.array([uniform_of(seed, name) for name in names]))
     if weight == "arrangements":

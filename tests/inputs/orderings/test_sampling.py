@@ -1,0 +1,136 @@
+"""Seeded samples: they grow without changing, do not depend on the listing, and are uniform over arrangements."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from valenceflow.inputs.orderings.group import JointKey, ordering_group
+from valenceflow.inputs.orderings.listing import charge_orbits, list_orbits
+from valenceflow.inputs.orderings.sampling import sample_ranking, uniform_of
+
+SEEDS = 4000
+LEAST_P = 0.01  # the seeds are fixed, so the test is deterministic
+
+# A campaign's sample has to be the same on every machine and after every release: a re-run must find its finished
+# members. These must never change.
+PINNED_SAMPLES = {
+    "arrangements": ["ffffff.05125c", "ffffff.05109e", "ffffff.051299", "ffffff.0620da", "ffffff.052326"],
+    "orbits": ["ffffff.05125c", "ffffff.05109e", "ffffff.051299", "ffffff.0620da", "ffffff.052326"],
+}
+
+ORBITS = st.dictionaries(st.text("0123456789abcdef", min_size=1, max_size=6), st.integers(1, 48), min_size=1)
+
+
+def named_orbits(group, working, n_high):
+    orbits = charge_orbits(group, working, n_high)
+    return [str(JointKey(working, orbits.bits(i))) for i in range(len(orbits))], orbits.multiplicities
+
+
+@pytest.fixture(scope="module")
+def small_space(small_cell):
+    """8 choose 3 on olivine 1x2x1: 56 arrangements in five orbits of unequal size."""
+    names, sizes = named_orbits(ordering_group(small_cell("olivine 1x2x1")), np.ones(8, dtype=bool), 3)
+    assert (len(names), sizes.sum()) == (5, 56)
+    assert len(set(sizes.tolist())) > 1
+    return names, sizes
+
+
+@pytest.mark.parametrize("weight", list(PINNED_SAMPLES))
+def test_the_sample_of_a_seed_never_changes(paper_cell, weight):
+    names, sizes = named_orbits(ordering_group(paper_cell), np.ones(24, dtype=bool), 8)
+    first = sample_ranking(names, sizes, 31, weight)[:5]
+    assert [names[i] for i in first] == PINNED_SAMPLES[weight]
+
+
+def test_the_random_number_of_a_key_never_changes():
+    # The first 8 bytes of `printf 31:ffffff.05125c | sha256sum` as a fraction of 2**64.
+    assert uniform_of(31, "ffffff.05125c") == pytest.approx(0xFFFE3AA07559CC7C / 2**64, abs=1e-15)
+
+
+@given(
+    orbits=ORBITS,
+    seed=st.integers(),
+    order=st.randoms(use_true_random=False),
+    weight=st.sampled_from(["arrangements", "orbits"]),
+)
+def test_a_sample_does_not_depend_on_the_order_of_the_listing(orbits, seed, order, weight):
+    names = list(orbits)
+    mixed = names.copy()
+    order.shuffle(mixed)
+    one, other = (
+        [listed[i] for i in sample_ranking(listed, [orbits[name] for name in listed], seed, weight)]
+        for listed in (names, mixed)
+    )
+    assert one == other
+    assert sorted(one) == sorted(names)
+
+
+@given(orbits=ORBITS, more=ORBITS, seed=st.integers(0, 10**9))
+def test_a_larger_space_keeps_the_order_among_the_orbits_it_shares(orbits, more, seed):
+    larger = more | orbits
+    ranked = [list(larger)[i] for i in sample_ranking(larger, list(larger.values()), seed)]
+    alone = [list(orbits)[i] for i in sample_ranking(orbits, list(orbits.values()), seed)]
+    assert [name for name in ranked if name in orbits] == alone
+
+
+@given(orbits=ORBITS, seed=st.integers(0, 10**9), n=st.integers(0, 20))
+def test_a_sample_grows_without_changing_its_members(orbits, seed, n):
+    ranking = sample_ranking(orbits, list(orbits.values()), seed).tolist()
+    assert ranking[: n + 1][:n] == ranking[:n]
+    assert sorted(ranking) == list(range(len(orbits)))
+
+
+def test_first_members_are_uniform_over_arrangements(small_space):
+    names, sizes = small_space
+    firsts = np.bincount([sample_ranking(names, sizes, seed)[0] for seed in range(SEEDS)], minlength=5)
+    assert chisquare(firsts, SEEDS * sizes / sizes.sum()).pvalue > LEAST_P
+
+
+def test_weighting_by_orbits_is_uniform_over_orbits_and_not_over_arrangements(small_space):
+    names, sizes = small_space
+    firsts = np.bincount([sample_ranking(names, sizes, seed, "orbits")[0] for seed in range(SEEDS)], minlength=5)
+    assert chisquare(firsts).pvalue > LEAST_P
+    assert chisquare(firsts, SEEDS * sizes / sizes.sum()).pvalue < 1e-6
+
+
+def test_pairs_of_members_are_as_frequent_as_in_repeated_draws_of_arrangements(small_space):
+    # The second implementation: draw arrangements, pass over those whose orbit was met.
+    names, sizes = small_space
+    expected = np.array(
+        [[0 if i == j else a / 56 * b / (56 - a) for j, b in enumerate(sizes)] for i, a in enumerate(sizes)]
+    )
+    seen = np.zeros((5, 5))
+    for seed in range(SEEDS):
+        first, second = sample_ranking(names, sizes, seed)[:2]
+        seen[first, second] += 1
+    off_diagonal = ~np.eye(5, dtype=bool)
+    assert chisquare(seen[off_diagonal], SEEDS * expected[off_diagonal]).pvalue > LEAST_P
+
+
+def test_different_seeds_give_different_samples(small_space):
+    names, sizes = small_space
+    assert len({tuple(sample_ranking(names, sizes, seed).tolist()) for seed in range(50)}) > 20
+
+
+@given(seed=st.integers(), key=st.text(max_size=20))
+def test_the_random_number_of_a_key_lies_in_zero_to_one(seed, key):
+    assert 0 < uniform_of(seed, key) <= 1
+
+
+def test_an_empty_space_has_an_empty_sample():
+    assert sample_ranking([], [], 1).tolist() == []
+
+
+def test_an_unknown_weight_is_refused():
+    with pytest.raises(ValueError, match="weight = 'orbit' must be one of arrangements, orbits"):
+        sample_ranking(["0"], [1], 1, "orbit")
+
+
+def test_the_sample_is_one_of_distinct_orbits(paper_cell):
+    group = ordering_group(paper_cell)
+    orbits = list_orbits(group.redox_permutations, 8)
+    names = [f"{mask:06x}" for mask in orbits.masks.tolist()]
+    ranking = sample_ranking(names, orbits.multiplicities, 31)[:171]
+    keys = {group.key(np.ones(24, dtype=bool), orbits.bits(int(i))) for i in ranking}
+    assert len(keys) == 171
