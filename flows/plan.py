@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,13 +58,20 @@ def plan_configurations(campaign: Campaign, engine: str) -> list[ConfigurationDo
         If a fraction does not fit, neutrality fails, or more orderings are asked for than exist.
     """
     planned: dict[str, ConfigurationDoc] = {}
+    files, reference = _working_files(campaign), _reference_key(campaign)
     for fraction in _fractions(campaign):
         n_working = campaign.cell.n_working(fraction)
         n_high = campaign.cell.n_high(n_working, campaign.couple)
-        for working in _working_orderings(campaign, n_working):
-            for charge in _charge_orderings(campaign, working.working, n_high):
+        for working in _working_orderings(campaign, n_working, files):
+            for charge in _charge_orderings(campaign, working.working, n_high, reference):
                 document = _configuration(campaign, engine, working, charge, n_high)
                 planned.setdefault(document.configuration_id, document)
+    if reference is not None and str(reference) not in {c.joint_key for c in planned.values()}:
+        raise ValueError(
+            f"charge.reference {campaign.file.charge.reference} has the {campaign.file.ion} ordering "
+            f"{str(reference).partition('.')[0]}, which is not among those of this campaign; add its fraction, or take "
+            "it as `orderings: {file: ...}`"
+        )
     return list(planned.values())
 
 
@@ -72,12 +80,13 @@ def _fractions(campaign: Campaign) -> list[Fraction]:
     return list(dict.fromkeys([*ends, *campaign.file.ion_choice.fraction]))
 
 
-def _working_orderings(campaign: Campaign, n_working: int) -> list[WorkingOrdering]:
+def _working_orderings(campaign: Campaign, n_working: int, files: dict[str, Bits]) -> list[WorkingOrdering]:
     choice, group = campaign.file.ion_choice.orderings, ordering_group(campaign.cell)
     if n_working in (0, group.n_working):
         return [WorkingOrdering(np.full(group.n_working, n_working > 0), 1, "end member")]
     if choice.file:
-        return [w for name in choice.file if (w := _working_from_file(campaign, name, n_working)) is not None]
+        found = [bits for bits in files.values() if bits.sum() == n_working]
+        return [WorkingOrdering(bits, _working_multiplicity(group, bits), "file") for bits in found]
     orbits = working_orbits(group, n_working)
     if choice.all:
         indices = np.arange(len(orbits))
@@ -89,17 +98,24 @@ def _working_orderings(campaign: Campaign, n_working: int) -> list[WorkingOrderi
     return [WorkingOrdering(orbits.bits(int(i)), int(orbits.multiplicities[i]), stratum) for i in indices]
 
 
-def _working_from_file(campaign: Campaign, name: str, n_working: int) -> WorkingOrdering | None:
-    _, site_map = _mapped(campaign, name)
-    if int(site_map.working.sum()) != n_working:
-        if len(campaign.file.ion_choice.fraction) > 1:
-            return None  # this file belongs to another of the fractions asked for
+def _working_files(campaign: Campaign) -> dict[str, Bits]:
+    """Canonical occupation in each file of `orderings: {file: ...}`; every file must be of a fraction asked for."""
+    group, ion = ordering_group(campaign.cell), campaign.file.ion
+    asked = {campaign.cell.n_working(fraction) for fraction in campaign.file.ion_choice.fraction}
+    found = {}
+    for name in campaign.file.ion_choice.orderings.file:
+        _, site_map = _mapped(campaign, name)
+        count = int(site_map.working.sum())
+        if count not in asked:
+            wanted = " or ".join(str(number) for number in sorted(asked))
+            raise ValueError(f"{name} holds {count} {ion} where the fraction asks for {wanted}")
+        found[name] = group.key(site_map.working, None).working
+    missing = sorted(asked - {0, group.n_working} - {int(bits.sum()) for bits in found.values()})
+    if found and missing:
         raise ValueError(
-            f"{name} holds {int(site_map.working.sum())} {campaign.file.ion} where the fraction asks for {n_working}"
+            f"no file of working_ion.orderings.file holds {missing[0]} {ion}; add one or drop the fraction"
         )
-    group = ordering_group(campaign.cell)
-    canonical = group.key(site_map.working, None).working
-    return WorkingOrdering(canonical, _working_multiplicity(group, canonical), "file")
+    return found
 
 
 def _working_multiplicity(group: OrderingGroup, working: Bits) -> int:
@@ -109,15 +125,20 @@ def _working_multiplicity(group: OrderingGroup, working: Bits) -> int:
 def _mapped(campaign: Campaign, name: str) -> tuple[Structure, SiteMap]:
     path = campaign.beside(name)
     try:
-        structure = Structure.from_file(path)
+        with warnings.catch_warnings():
+            # pymatgen warns about rounded positions; whether atoms find their sites is judged by the map.
+            warnings.simplefilter("ignore")
+            structure = Structure.from_file(path)
     except Exception as err:  # pymatgen raises many kinds for a missing or broken file; each becomes one line
         raise ValueError(
             f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}"
         ) from err
+    if not structure.is_ordered:
+        raise ValueError(f"{path}: some sites are partly occupied; an ordering has every site occupied or empty")
     return structure, map_onto(structure, campaign.cell)
 
 
-def _charge_orderings(campaign: Campaign, working: Bits, n_high: int) -> Iterator[ChargeOrdering]:
+def _charge_orderings(campaign: Campaign, working: Bits, n_high: int, key: JointKey | None) -> Iterator[ChargeOrdering]:
     group, choice = ordering_group(campaign.cell), campaign.file.charge
     if n_high in (0, group.n_redox):
         yield ChargeOrdering(np.full(group.n_redox, n_high > 0), 1, "end member")
@@ -125,7 +146,7 @@ def _charge_orderings(campaign: Campaign, working: Bits, n_high: int) -> Iterato
     if choice.free:
         yield ChargeOrdering(None, 1, "free")
         return
-    reference = _reference_key(campaign, working)
+    reference = key if key is not None and np.array_equal(key.working, working) else None
     if reference is not None and reference.charge is not None:
         yield ChargeOrdering(reference.charge, group.multiplicity(working, reference.charge), "reference")
     if not (choice.all or choice.sample):
@@ -145,8 +166,8 @@ def _charge_orderings(campaign: Campaign, working: Bits, n_high: int) -> Iterato
         yield ChargeOrdering(keys[i].charge, int(orbits.multiplicities[i]), "all" if choice.all else "sample")
 
 
-def _reference_key(campaign: Campaign, working: Bits) -> JointKey | None:
-    """Joint key of the reference ordering, if it belongs to this working-ion ordering."""
+def _reference_key(campaign: Campaign) -> JointKey | None:
+    """Joint key of the reference ordering."""
     name = campaign.file.charge.reference
     if name is None:
         return None
@@ -154,8 +175,7 @@ def _reference_key(campaign: Campaign, working: Bits) -> JointKey | None:
     bits = charge_bits(structure, site_map, campaign.cell, campaign.couple)
     if bits is None:
         raise ValueError(f"{name} carries neither oxidation states nor moments: it cannot be the charge reference")
-    key = ordering_group(campaign.cell).key(site_map.working, bits)
-    return key if np.array_equal(key.working, working) else None
+    return ordering_group(campaign.cell).key(site_map.working, bits)
 
 
 def _enough(asked: int | None, exist: int, where: str, what: str) -> None:

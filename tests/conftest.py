@@ -97,3 +97,45 @@ def half_filled(olivine):
         return structure
 
     return make
+
+
+CAMPAIGN = {
+    "name": "small",
+    "host": "olivine-NaFePO4",
+    "supercell": [1, 1, 1],
+    "couple": "Fe2+/Fe3+",
+    "working_ion": {"Na": {"fraction": "1/2", "orderings": {"all": True}}},
+    "charge": {"all": True},
+}
+
+
+@pytest.fixture(scope="session")
+def write_campaign():
+    """Function that writes a campaign file: the small olivine cell at x = 1/2, fields changed or (None) left out."""
+    import yaml
+
+    def write(folder, file_name="campaign.yaml", **changes):
+        fields = {name: value for name, value in {**CAMPAIGN, **changes}.items() if value is not None}
+        path = folder / file_name
+        path.write_text(yaml.safe_dump(fields, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def cif_with_charges():
+    """Function that writes a structure with decorated species (all of them charged) as a CIF."""
+    from pymatgen.io.cif import CifWriter
+
+    def write(structure, path):
+        decorated = structure.copy()
+        charges = decorated.site_properties.get("oxidation_state")
+        if charges is not None:
+            decorated.add_oxidation_state_by_site(charges)
+            decorated.remove_site_property("oxidation_state")
+        decorated.relabel_sites()
+        CifWriter(decorated).write_file(path)
+        return path
+
+    return write
