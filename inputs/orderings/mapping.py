@@ -25,6 +25,8 @@ MAX_DISPLACEMENT = 1.2
 LENGTH_TOLERANCE, ANGLE_TOLERANCE = 0.10, 6.0
 """Relative length and degrees by which a relaxed cell may differ from the host's supercell."""
 
+AtomsAndSites = dict[str, tuple[NDArray[np.int_], NDArray[np.int_]]]
+
 
 @dataclass(frozen=True)
 class SiteMap:
@@ -62,12 +64,13 @@ def map_onto(structure: Structure, cell: HostSupercell, max_displacement: float 
         If the compositions or lattices do not fit (both lattices are named) or the map is not one to one.
     """
     _check_composition(structure, cell)
+    indices = _atoms_and_sites(structure, cell)
     best: SiteMap | None = None
     lattices_fit = False
     for positions in _settings(structure, cell):
         lattices_fit = True
-        for shifted in _origins(structure, positions, cell, max_displacement):
-            found = _assign(structure, shifted, cell)
+        for shifted in _origins(positions, indices, cell, max_displacement):
+            found = _assign(shifted, indices, cell)
             if best is None or found.displacement < best.displacement - 1e-9:
                 best = found
     if not lattices_fit:
@@ -94,14 +97,16 @@ def charge_bits(structure: Structure, site_map: SiteMap, cell: HostSupercell, co
     Raises
     ------
     ValueError
-        If only some redox sites carry a state, or the moments cannot be read.
+        If only some redox sites carry a state, the states are not neutral, or the moments cannot be read.
     """
     atoms = [structure[int(i)] for i in site_map.redox_atoms(cell)]
     states = [site.properties.get("oxidation_state", getattr(site.specie, "oxi_state", None)) for site in atoms]
     if all(state in (couple.low.oxidation_state, couple.high.oxidation_state) for state in states):
-        return np.array([state == couple.high.oxidation_state for state in states])
-    moments = [site.properties.get("magmom") for site in atoms]
-    if all(moment is not None for moment in moments):
+        bits = np.array([state == couple.high.oxidation_state for state in states], dtype=bool)
+        _check_neutral(bits, site_map, cell, couple)
+        return bits
+    moments = [moment for site in atoms if (moment := site.properties.get("magmom")) is not None]
+    if len(moments) == len(atoms):
         reading = read_states(moments, couple, "vasp", cell.n_high(int(site_map.working.sum()), couple))
         if reading.is_high is None:
             raise ValueError(f"the moments do not tell the charge ordering: {reading.reason}")
@@ -109,6 +114,17 @@ def charge_bits(structure: Structure, site_map: SiteMap, cell: HostSupercell, co
     if any(state is not None for state in states):
         raise ValueError(f"oxidation states {states} of the {couple.element} sites are not all of {couple.name}")
     return None
+
+
+def _check_neutral(bits: Bits, site_map: SiteMap, cell: HostSupercell, couple: RedoxCouple) -> None:
+    n_working = int(site_map.working.sum())
+    n_high = cell.n_high(n_working, couple)
+    if bits.sum() != n_high:
+        raise ValueError(
+            f"{int(bits.sum())} of {len(bits)} {couple.element} sites are {couple.element}"
+            f"{couple.high.oxidation_state}+ where neutrality asks for {n_high} with {n_working} "
+            f"{cell.host.working_ion}; correct the oxidation states"
+        )
 
 
 def _lengths(lattice: Lattice) -> str:
@@ -142,16 +158,25 @@ def _settings(structure: Structure, cell: HostSupercell) -> Iterator[NDArray[np.
             yield structure.frac_coords @ np.linalg.inv(scale)
 
 
+def _atoms_and_sites(structure: Structure, cell: HostSupercell) -> AtomsAndSites:
+    """Per element of the structure: its atoms, and the supercell's sites for them."""
+    atom_symbols = np.array([site.specie.symbol for site in structure])
+    site_symbols = np.array([site.specie.symbol for site in cell.structure])
+    return {
+        str(symbol): (np.flatnonzero(atom_symbols == symbol), np.flatnonzero(site_symbols == symbol))
+        for symbol in np.unique(atom_symbols)
+    }
+
+
 def _origins(
-    structure: Structure, positions: NDArray[np.float64], cell: HostSupercell, bound: float
+    positions: NDArray[np.float64], indices: AtomsAndSites, cell: HostSupercell, bound: float
 ) -> Iterator[NDArray[np.float64]]:
-    """Positions under every origin shift that brings all atoms of the rarest framework element near sites of it."""
-    counts = _counts(cell.structure)
-    counts.pop(cell.host.working_ion)
-    rarest = min(counts, key=lambda symbol: (counts[symbol], symbol))
-    atoms = [i for i, site in enumerate(structure) if site.specie.symbol == rarest]
-    targets = np.array([site.frac_coords for site in cell.structure if site.specie.symbol == rarest])
-    for target in targets:
+    """Positions under every distinct origin shift that brings all atoms of the rarest framework element near sites."""
+    framework = [symbol for symbol in indices if symbol != cell.host.working_ion]
+    atoms, sites = indices[min(framework, key=lambda symbol: (len(indices[symbol][1]), symbol))]
+    targets = cell.structure.frac_coords[sites]
+    # One host cell is enough: origins that differ by a translation of the host give the same ordering up to symmetry.
+    for target in targets[sites % cell.n_cells == 0]:
         shifted = positions + (target - positions[atoms[0]])
         distances = cell.structure.lattice.get_all_distances(shifted[atoms], targets)
         # The first atom is put exactly on a site, so the others may be off by twice the bound.
@@ -161,7 +186,7 @@ def _origins(
 
 def _centred(
     shifted: NDArray[np.float64],
-    atoms: list[int],
+    atoms: NDArray[np.int_],
     targets: NDArray[np.float64],
     lattice: Lattice,
     distances: NDArray[np.float64],
@@ -173,12 +198,10 @@ def _centred(
     return centred
 
 
-def _assign(structure: Structure, positions: NDArray[np.float64], cell: HostSupercell) -> SiteMap:
+def _assign(positions: NDArray[np.float64], indices: AtomsAndSites, cell: HostSupercell) -> SiteMap:
     host = cell.structure
-    host_sites, largest = np.empty(len(structure), dtype=int), 0.0
-    for symbol in {site.specie.symbol for site in structure}:
-        atoms = np.array([i for i, site in enumerate(structure) if site.specie.symbol == symbol])
-        sites = np.array([i for i, site in enumerate(host) if site.specie.symbol == symbol])
+    host_sites, largest = np.empty(len(positions), dtype=int), 0.0
+    for atoms, sites in indices.values():
         distances = host.lattice.get_all_distances(positions[atoms], host.frac_coords[sites])
         rows, columns = linear_sum_assignment(distances**2)
         host_sites[atoms[rows]] = sites[columns]
