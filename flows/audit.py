@@ -7,6 +7,8 @@ at 5 eV/A successful). Runs in the same job as VASP, while the folder is at hand
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,25 @@ UNKNOWN_CELL_SLACK = 2.0
 
 
 EV_PER_A3_TO_KBAR = 1602.1766208
+
+
+OnLostOrdering = Literal["keep", "retry", "fail"]
+
+
+@dataclass(frozen=True)
+class RunFindings:
+    """What was noticed of a run beside its frames.
+
+    Attributes
+    ----------
+    stopped : STOPCAR or wall time ended it.
+    drift : findings of inputs that changed (`drift`).
+    on_lost_ordering : whether a lost ordering is a flagged result (`keep`, `retry`) or a failure (`fail`).
+    """
+
+    stopped: bool = False
+    drift: tuple[Finding, ...] = ()
+    on_lost_ordering: OnLostOrdering = "keep"
 
 
 class AuditReference(BaseModel):
@@ -92,16 +113,19 @@ def audit_step(
     achieved: AchievedOrdering,
     protocol: Protocol,
     reference: AuditReference | None,
+    run: RunFindings | None = None,
 ) -> Audit:
-    """Judge one VASP run from its frames and moments."""
+    """Judge one VASP run from its frames and moments and from what was noticed while it ran."""
+    run, relaxes = run or RunFindings(), step not in ("static", "rescue static")
     findings = [
-        *([] if step == "static" else _forces(frames, protocol.max_force)),
-        *([] if step == "static" else _stress(frames, protocol.max_stress_kbar)),
+        *(_forces(frames, protocol.max_force, run.stopped) if relaxes else []),
+        *(_stress(frames, protocol.max_stress_kbar) if relaxes else []),
         *_finite_energies(frames),
         *_electronic_steps(frames),
         *_moments(magmoms, initial_magmoms),
         *([] if reference is None else _cell(frames, protocol, reference)),
-        *_ordering(achieved),
+        *_ordering(achieved, run.on_lost_ordering),
+        *run.drift,
     ]
     return Audit.of(findings)
 
@@ -112,14 +136,13 @@ def largest_force(frames: FrameSeries) -> float:
     return float(np.linalg.norm(forces, axis=1).max())
 
 
-def _forces(frames: FrameSeries, bound: float) -> list[Finding]:
+def _forces(frames: FrameSeries, bound: float, stopped: bool) -> list[Finding]:
     force = largest_force(frames)
     if force <= bound:
         return []
-    message = (
-        f"largest force {force:.3f} eV/A after {len(frames.energies)} ionic steps exceeds {bound} eV/A: not converged"
-    )
-    return [Finding(code="forces", severity="failure", message=message)]
+    why = "stopped before it was done" if stopped else "not converged"
+    message = f"largest force {force:.3f} eV/A after {len(frames.energies)} ionic steps exceeds {bound} eV/A: {why}"
+    return [Finding(code="stopped" if stopped else "forces", severity="failure", message=message)]
 
 
 def _stress(frames: FrameSeries, bound_kbar: float) -> list[Finding]:
@@ -185,8 +208,8 @@ def _cell(frames: FrameSeries, protocol: Protocol, reference: AuditReference) ->
     return findings
 
 
-def _ordering(achieved: AchievedOrdering) -> list[Finding]:
+def _ordering(achieved: AchievedOrdering, on_lost: OnLostOrdering) -> list[Finding]:
     if achieved.relation in ("moved", "delocalised", "ambiguous"):
         message = f"charge ordering {achieved.relation}: {achieved.reason}"
-        return [Finding(code="ordering", severity="warning", message=message)]
+        return [Finding(code="ordering", severity="failure" if on_lost == "fail" else "warning", message=message)]
     return []

@@ -13,7 +13,8 @@ from .campaign import configuration_jobs
 from .campaign_file import Campaign
 from .launch import run_folder
 from .plan import plan_configurations
-from .runner import matches
+from .preflight import check_protocol
+from .runner import choose
 
 
 def write_inputs(
@@ -36,12 +37,12 @@ def write_inputs(
     ValueError
         If the folder is not empty or nothing matches `only`.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name a new folder for --dry-run")
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; name a new folder for --dry-run")
-    configurations = plan_configurations(campaign, engine)
-    chosen = [c for c in configurations if not only or matches(c, only)][:limit]
-    if not chosen:
-        raise ValueError(f"no configuration matches --only {', '.join(only)}")
+    check_protocol(campaign)
+    chosen = choose(plan_configurations(campaign, engine), only)[:limit]
     written = 0
     for document in chosen:
         place = folder / run_folder(Path(), document).parent.name

@@ -43,16 +43,9 @@ def engine_environment(
     engine : full name.
     potcar_folder : where stub POTCARs are generated for a rehearsal.
     functional, labels : POTCAR release and labels that the protocol asks for.
-    fault : a fault for the stand-in to inject (rehearsal only).
-
-    Raises
-    ------
-    ValueError
-        If a fault is asked of an engine that is no rehearsal.
+    fault : a fault for the stand-in to inject (rehearsal only; see `check_fault`).
     """
     if engine == "vasp":
-        if fault is not None:
-            raise ValueError(f"fault {fault!r} can only be injected into a rehearsal engine")
         return {}
     from .rehearsal.potcars import write_stub_potcars  # noqa: PLC0415 - pymatgen, needed for a rehearsal only
 
@@ -63,6 +56,23 @@ def engine_environment(
         "ATOMATE2_VASP_GAMMA_CMD": command,
         "PMG_VASP_PSP_DIR": str(potcar_folder),
     }
+
+
+def check_fault(engine: str, fault: str | None) -> None:
+    """Can this fault be injected into this engine?
+
+    Raises
+    ------
+    ValueError
+        If the engine is no rehearsal, or there is no such fault.
+    """
+    if fault is None:
+        return
+    if engine == "vasp":
+        raise ValueError(f"fault {fault!r} can only be injected into a rehearsal; add --engine rehearsal")
+    from .rehearsal.faults import make_fault  # noqa: PLC0415 - numpy, needed with a fault only
+
+    make_fault(fault)
 
 
 def vasp_problems(labels: Sequence[str], functional: str, settings: Mapping[str, str]) -> list[str]:
@@ -76,7 +86,9 @@ def vasp_problems(labels: Sequence[str], functional: str, settings: Mapping[str,
     """
     problems = []
     command = shlex.split(os.path.expandvars(settings.get("VASP_CMD", "")))
-    if not command or shutil.which(command[0]) is None:
+    if any("valenceflow" in word and "rehearsal" in word for word in command):
+        problems.append("vasp_cmd is the rehearsal stand-in: unset ATOMATE2_VASP_CMD, or run with --engine rehearsal")
+    elif not command or shutil.which(command[0]) is None:
         shown = command[0] if command else "nothing"
         problems.append(
             f"vasp_cmd runs {shown!r}, which is not on PATH: set ATOMATE2_VASP_CMD (e.g. `srun vasp_std`), or rehearse "

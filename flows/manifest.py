@@ -17,7 +17,6 @@ from ..stores.connect import Stores
 from ..stores.documents import SCHEMA_VERSION, CampaignDoc, ConfigurationDoc
 from ..stores.provenance import package_versions
 from .campaign_file import Campaign
-from .plan import plan_configurations
 
 MANIFEST_FILE = "manifest.json"
 
@@ -59,8 +58,8 @@ def write_manifest(folder: Path, campaign: str, configurations: Sequence[Configu
     partial.replace(folder / MANIFEST_FILE)
 
 
-def prepare_campaign(campaign: Campaign, engine: str) -> list[ConfigurationDoc]:
-    """Configurations of this campaign and engine, with the attempts of an earlier run kept.
+def with_attempts(campaign: Campaign, planned: Sequence[ConfigurationDoc]) -> list[ConfigurationDoc]:
+    """Planned configurations with the attempts and job uuids of an earlier run kept.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def prepare_campaign(campaign: Campaign, engine: str) -> list[ConfigurationDoc]:
     strangers = {c.campaign for c in earlier.values()} - {campaign.file.name}
     if strangers:
         raise ValueError(f"{campaign.folder} belongs to campaign {', '.join(sorted(strangers))}; choose another name")
-    return [earlier.get(c.configuration_id, c) for c in plan_configurations(campaign, engine)]
+    return [earlier.get(c.configuration_id, c) for c in planned]
 
 
 def register_campaign(

@@ -6,7 +6,7 @@ from atomate2 import SETTINGS as ATOMATE2_SETTINGS
 from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
 
 from .campaign_file import Campaign
-from .engines import engine_environment, vasp_problems
+from .engines import check_fault, engine_environment, vasp_problems
 
 STUB_POTCARS = "stub-potcars"
 
@@ -31,18 +31,40 @@ def vasp_settings() -> dict[str, str]:
     }
 
 
-def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> dict[str, str]:
-    """Environment for the workers, once everything the engine needs is there.
+def check_protocol(campaign: Campaign) -> None:
+    """Does the protocol say everything that the campaign's elements need?
 
     Raises
     ------
     ValueError
-        If vasp_cmd, the POTCAR folder or a POTCAR is missing, or an element has neither label nor U.
+        If an element has no POTCAR label, or the redox element no U.
     """
-    labels = potcar_labels(campaign)
-    functional = campaign.protocol.potcar.functional
+    potcar_labels(campaign)
+    element, protocol = campaign.couple.element, campaign.protocol
+    if element not in protocol.hubbard_u:
+        raise ValueError(
+            f"protocol {protocol.name} has no U for {element}, the element of {campaign.couple.name}; in a protocol of "
+            f"your own (YAML, `extends: {protocol.name}`) add hubbard_u: {{{element}: VALUE}}"
+        )
+
+
+def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> None:
+    """Is everything there that the campaign needs to run? Nothing is written.
+
+    Raises
+    ------
+    ValueError
+        If vasp_cmd, the POTCAR folder or a POTCAR is missing, the protocol lacks an element, or there is no such fault.
+    """
+    check_protocol(campaign)
+    check_fault(engine, fault)
     if engine == "vasp":
-        problems = vasp_problems(labels, functional, vasp_settings())
+        problems = vasp_problems(potcar_labels(campaign), campaign.protocol.potcar.functional, vasp_settings())
         if problems:
             raise ValueError("; ".join(problems))
-    return engine_environment(engine, campaign.folder / STUB_POTCARS, functional, labels, fault)
+
+
+def worker_environment(campaign: Campaign, engine: str, fault: str | None = None) -> dict[str, str]:
+    """Environment for the workers; for a rehearsal, stub POTCARs are written into the campaign's folder."""
+    functional = campaign.protocol.potcar.functional
+    return engine_environment(engine, campaign.folder / STUB_POTCARS, functional, potcar_labels(campaign), fault)

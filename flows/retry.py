@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ..stores.documents import ConfigurationDoc
 from .campaign_file import Campaign
 from .lock import campaign_lock
-from .manifest import prepare_campaign, register_campaign
+from .manifest import MANIFEST_FILE, register_campaign, with_attempts
 from .plan import step_uuid
-from .runner import campaign_stores, make_folder, matches
+from .runner import campaign_stores, matches, plan
 
 
 def mark_for_retry(
@@ -28,11 +28,13 @@ def mark_for_retry(
     ValueError
         If nothing matches.
     """
-    make_folder(campaign.folder)
+    planned = plan(campaign, engine, only)
+    if not (campaign.folder / MANIFEST_FILE).exists():
+        raise ValueError(f"campaign {campaign.file.name} has not been started; start it with `valenceflow run`")
     with campaign_lock(campaign.folder):
         stores = campaign_stores(campaign)
         calculations = stores.collection("calculations")
-        configurations = prepare_campaign(campaign, engine)
+        configurations = with_attempts(campaign, planned)
         marked = []
         for configuration in configurations:
             found = calculations.query_one({"calculation_id": configuration.calculation_id})

@@ -16,7 +16,8 @@ from ..stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from .campaign_file import Campaign
 from .failures import REMEDIES
 from .launch import Finished, Started, Workers, run_folder
-from .manifest import prepare_campaign, register_campaign
+from .manifest import register_campaign, with_attempts
+from .plan import plan_configurations
 
 
 @dataclass
@@ -65,28 +66,61 @@ def make_folder(folder: Path) -> None:
         ) from err
 
 
-def prepare(campaign: Campaign, engine: str, only: Sequence[str] = (), limit: int | None = None) -> Prepared:
-    """Plan a campaign, register it, copy what is finished, and choose what to run.
+def plan(campaign: Campaign, engine: str, only: Sequence[str] = ()) -> list[ConfigurationDoc]:
+    """Plan a campaign and find whatever contradicts it before anything is written.
 
     Parameters
     ----------
     campaign, engine : what to run, and with which engine.
     only : joint keys, or beginnings of configuration ids; empty: all.
-    limit : at most this many.
 
     Raises
     ------
     ValueError
-        If nothing matches `only`, or the campaign contradicts itself or its folder.
+        If nothing matches `only`, or the campaign contradicts itself, its store or its folder.
     """
-    configurations = prepare_campaign(campaign, engine)
-    chosen = [c for c in configurations if matches(c, only)] if only else configurations
-    if not chosen:
-        raise ValueError(f"no configuration matches --only {', '.join(only)}; `valenceflow status` lists the keys")
+    campaign_stores(campaign)
+    planned = with_attempts(campaign, plan_configurations(campaign, engine))
+    choose(planned, only)
+    return planned
+
+
+def choose(configurations: Sequence[ConfigurationDoc], only: Sequence[str]) -> list[ConfigurationDoc]:
+    """Those that are named; all of them where none is.
+
+    Raises
+    ------
+    ValueError
+        If a name matches none.
+    """
+    for name in only:
+        if not any(matches(c, [name]) for c in configurations):
+            known = ", ".join(c.joint_key for c in configurations[:6]) + (" ..." if len(configurations) > 6 else "")
+            raise ValueError(f"no configuration matches --only {name}; give a key ({known}) or the start of an id")
+    return [c for c in configurations if matches(c, only)] if only else list(configurations)
+
+
+def prepare(
+    campaign: Campaign,
+    engine: str,
+    planned: Sequence[ConfigurationDoc],
+    only: Sequence[str] = (),
+    limit: int | None = None,
+) -> Prepared:
+    """Register a planned campaign, copy what is finished, and choose what to run. The caller holds the lock.
+
+    Parameters
+    ----------
+    campaign, engine : what to run, and with which engine.
+    planned : from `plan`.
+    only : as in `plan`.
+    limit : at most this many.
+    """
+    configurations = with_attempts(campaign, planned)  # again: another process may have retried before the lock
     stores = campaign_stores(campaign)
     register_campaign(campaign, engine, configurations, stores)
     build_calculations(stores, campaign.cell, configurations)
-    todo = pending(stores, chosen)
+    todo = pending(stores, choose(configurations, only))
     return Prepared(campaign, engine, stores, configurations, todo[:limit])
 
 

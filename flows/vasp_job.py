@@ -1,42 +1,39 @@
 """The one VASP job of valenceflow: write inputs with the intended moments, run under custodian, parse once, audit.
 
 A job never raises for a failed calculation: it returns a FailureDoc and stops its children. Every document is also
-left in the run folder, so that a store can be rebuilt. Built on atomate2's BaseVaspMaker, whose fields and powerups
-go on working.
+left in the run folder, so that a store can be rebuilt. An unconverged relaxation goes on from its CONTCAR, a lost
+ordering may be tried again (`follow_up`). Built on atomate2's BaseVaspMaker, whose fields and powerups go on working.
 """
 
 from __future__ import annotations
 
-import gzip
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import orjson
 from atomate2 import SETTINGS
 from atomate2.common.files import gzip_output_folder
 from atomate2.vasp.files import copy_vasp_outputs, write_vasp_input_set
 from atomate2.vasp.jobs.base import _FILES_TO_ZIP, BaseVaspMaker, get_vasp_task_document
 from atomate2.vasp.run import run_vasp
 from emmet.core.tasks import TaskDoc
-from jobflow import CURRENT_JOB, Response, job
+from jobflow import Job, Response, job
 from monty.serialization import dumpfn
 from pymatgen.core import Structure
 
 from ..inputs.substitution import ChargeSites, Occupants, StepStructure, step_structure
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL, ChargeOrderedSetGenerator, relax_set
-from ..stores.documents import AchievedOrdering, FailureDoc, Finding, StepIntent, StepKind, VaspStepDoc
-from ..stores.provenance import package_versions
-from .audit import AuditReference, achieved_ordering, audit_step
-from .custody import patient_custodian
+from ..stores.documents import FailureDoc, RunHistory, StepIntent, StepKind, VaspStepDoc
+from .audit import AuditReference, OnLostOrdering
+from .custody import fresh_wall_clock, patient_custodian
+from .drift import WrittenInputs, input_drift
 from .failures import failure_doc
-from .vasp_outputs import VaspOutputs, last_calculation, read_vasp_outputs
-
-STEP_FILE = "valenceflow-step.json.gz"
-"""The job's document in its run folder (a VaspStepDoc with frames, or a FailureDoc)."""
+from .follow_up import StartingPoint, follow_up, next_start, take_wavecar
+from .harvest import archived_frames, partial_frames
+from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, step_document, write_start_file
+from .vasp_outputs import read_vasp_outputs
 
 
 class Clock:
@@ -62,6 +59,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
     name : job name.
     step : what this run is in the protocol; `surrogate relax` puts the surrogate on the high-state sites.
     input_set_generator : made from a Protocol (`inputs.vasp_sets`); holds the k-mesh of the idealised cell.
+    on_lost_ordering : what a lost ordering means: `keep` the flagged result, `retry` (see `follow_up`), or `fail`.
+    max_continuations : how often an unconverged or stopped relaxation goes on from its CONTCAR.
     run_vasp_kwargs and the other fields : as in atomate2's BaseVaspMaker.
     """
 
@@ -69,6 +68,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
     input_set_generator: ChargeOrderedSetGenerator = field(default_factory=lambda: relax_set(DEFAULT_PROTOCOL))
     run_vasp_kwargs: dict[str, Any] = field(default_factory=patient_custodian)
     step: StepKind = "relax"
+    on_lost_ordering: OnLostOrdering = "keep"
+    max_continuations: int = 5
 
     @job(data=["frames", "task"])
     def make(
@@ -80,6 +81,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         site_order: Sequence[int] | None = None,
         reference: AuditReference | None = None,
         intent: StepIntent | None = None,
+        history: RunHistory | None = None,
+        origin: StartingPoint | None = None,
     ) -> Response[VaspStepDoc | FailureDoc]:
         """Run one step.
 
@@ -91,55 +94,49 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         site_order : (n_sites,) parent index of each site of `structure`; None: parent order.
         reference : what the cell and the ordering are held against.
         intent : configuration and campaign this run belongs to.
+        history : what came before in the same step; None: nothing.
+        origin : geometry that the step started from, where that is not `structure` (continuations).
 
         Returns
         -------
-        Response whose output is a VaspStepDoc, or a FailureDoc with children stopped.
+        Response whose output is a VaspStepDoc, or a FailureDoc with children stopped; a follow-up replaces the job.
         """
-        folder, intent = Path.cwd(), intent or StepIntent()
+        folder = Path.cwd()
+        context = self.context(structure, sites, reference, intent, history)
+        origin = origin or StartingPoint(structure=structure, site_order=None if site_order is None else [*site_order])
         document: VaspStepDoc | FailureDoc
+        after: Job | None = None
         try:
-            document = self._run(folder, structure, prev_dir, sites, site_order, reference, intent)
-            passed = document.audit.passed
+            start = self.prepare(structure, sites, site_order)
+            document = self._run(folder, start, prev_dir, context)
+            after = follow_up(self, document, context, next_start(folder, document), origin)
+            document.continues = after is not None
         except Exception as error:  # whatever went wrong becomes a document: a campaign outlives any one calculation
-            document = failure_doc(error, self.step, _job_uuid(), intent, folder)
-            passed = False
+            document = failure_doc(error, self.step, job_uuid(), context.intent, folder)
         leave_step_file(document, folder)
-        return Response(output=document, stop_children=not passed)
+        passed = isinstance(document, VaspStepDoc) and document.audit.passed
+        return Response(output=document, replace=after, stop_children=after is None and not passed)
 
-    def _run(
+    def context(
         self,
-        folder: Path,
         structure: Structure,
-        prev_dir: str | Path | None,
         sites: ChargeSites,
-        site_order: Sequence[int] | None,
         reference: AuditReference | None,
-        intent: StepIntent,
-    ) -> VaspStepDoc:
-        clock = Clock()
-        prepared = self.prepare(structure, sites, site_order)
-        if prev_dir is not None:
-            copy_vasp_outputs(prev_dir, **self.copy_vasp_kwargs)
-        # Files of an earlier run may be copied; its inputs and moments are never inherited.
-        options = {**self.write_input_set_kwargs, "from_prev": False}
-        write_vasp_input_set(prepared.structure, self.input_set_generator, **options)
-        for filename, content in self.write_additional_data.items():
-            dumpfn(content, filename.replace(":", "."))
-        clock.lap("inputs")
-        run_vasp(**self.run_vasp_kwargs)
-        clock.lap("vasp and custodian")
-        task = get_vasp_task_document(folder, **self.task_document_kwargs)
-        assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
-        task.task_label = self.name
-        outputs = read_vasp_outputs(folder, task)
-        clock.lap("parsing")
-        document = self._document(outputs, prepared, sites, reference, intent, folder)
-        clock.lap("audit")
-        gzip_output_folder(directory=folder, setting=SETTINGS.VASP_ZIP_FILES, files_list=_FILES_TO_ZIP)
-        clock.lap("compressing")
-        document.timings_s = clock.laps
-        return document
+        intent: StepIntent | None,
+        history: RunHistory | None,
+    ) -> StepContext:
+        """What this maker's run works for."""
+        generator = self.input_set_generator
+        return StepContext(
+            step=self.step,
+            sites=sites,
+            reference=reference,
+            intent=intent or StepIntent(),
+            history=history or RunHistory(),
+            protocol=generator.protocol,
+            k_mesh=generator.kpoints_mesh or generator.protocol.kpoints(structure.lattice),
+            on_lost_ordering=self.on_lost_ordering,
+        )
 
     def prepare(
         self, structure: Structure, sites: ChargeSites, site_order: Sequence[int] | None = None
@@ -148,85 +145,45 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         occupants: Occupants = "surrogate" if self.step == "surrogate relax" else "redox"
         return step_structure(structure, sites, occupants, site_order)
 
-    def _document(
-        self,
-        outputs: VaspOutputs,
-        prepared: StepStructure,
-        sites: ChargeSites,
-        reference: AuditReference | None,
-        intent: StepIntent,
-        folder: Path,
+    def _run(
+        self, folder: Path, start: StepStructure, prev_dir: str | Path | None, context: StepContext
     ) -> VaspStepDoc:
-        initial = [float(m) for m in prepared.structure.site_properties["magmom"]]
-        if self.step == "surrogate relax":
-            achieved = AchievedOrdering(relation="not read")
-        else:
-            equivalences = reference.equivalences if reference is not None else ()
-            order, engine = prepared.site_order, outputs.engine.name
-            achieved = achieved_ordering(outputs.final_magmoms, order, sites, engine, equivalences)
-        protocol, frames = self.input_set_generator.protocol, outputs.frames
-        audit = audit_step(self.step, frames, outputs.final_magmoms, initial, achieved, protocol, reference)
-        mesh = self.input_set_generator.kpoints_mesh or protocol.kpoints(prepared.structure.lattice)
-        return VaspStepDoc(
-            step=self.step,
-            uuid=_job_uuid(),
-            intent=intent,
-            structure=outputs.structure,
-            site_order=prepared.site_order,
-            energy=frames.energies[-1],
-            forces=frames.forces[-1],
-            stress=frames.stresses[-1],
-            initial_magmoms=initial,
-            magmoms=outputs.final_magmoms,
-            first_magmoms=frames.magmoms[0],
-            bader_charges=_bader_charges(outputs),
-            n_ionic_steps=len(frames.energies),
-            couple=sites.couple,
-            redox_sites=sites.redox_sites,
-            intended_is_high=sites.is_high,
-            achieved=achieved,
-            audit=audit,
-            engine=outputs.engine,
-            protocol=protocol.name,
-            protocol_hash=protocol.hash,
-            k_mesh=mesh,
-            versions=package_versions(),
-            folder=f"{socket.gethostname()}:{folder}",
-            elapsed_s=outputs.elapsed_s,
-            frames=frames,
-            task=outputs.task,
-        )
+        clock = Clock()
+        written = self._write_inputs(folder, start, prev_dir)
+        write_start_file(context, start, folder)
+        clock.lap("inputs")
+        fresh_wall_clock()
+        run_vasp(**self.run_vasp_kwargs)
+        clock.lap("vasp and custodian")
+        task = get_vasp_task_document(folder, **self.task_document_kwargs)
+        assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
+        task.task_label = self.name
+        outputs = read_vasp_outputs(folder, task)
+        symbols, killed = outputs.frames.symbols, context.history.killed_folder
+        before = partial_frames(Path(killed), "killed") if killed is not None else None
+        earlier = [series for series in [before] if series is not None and series.symbols == symbols]
+        earlier += archived_frames(folder, symbols)
+        first_lattice = outputs.frames.lattices[0]
+        drift = input_drift(written, folder, first_lattice, outputs.potcar_titles, restarted=len(earlier) > 0)
+        clock.lap("parsing")
+        document = step_document(context, start, RunRecord(outputs, earlier, drift), folder)
+        clock.lap("audit")
+        gzip_output_folder(directory=folder, setting=SETTINGS.VASP_ZIP_FILES, files_list=_FILES_TO_ZIP)
+        clock.lap("compressing")
+        document.timings_s = clock.laps
+        return document
 
-
-def _job_uuid() -> str:
-    """Uuid of the running job; empty when the maker's function is called outside jobflow."""
-    return "" if CURRENT_JOB.job is None else str(CURRENT_JOB.job.uuid)
-
-
-def _bader_charges(outputs: VaspOutputs) -> list[float] | None:
-    """Net charges, positive on cations; None where no Bader analysis was asked for."""
-    calculation = last_calculation(outputs.task)
-    bader: Any = None if calculation is None else calculation.bader
-    if not bader:
-        return None
-    gained = bader["charge_transfer"]  # electrons gained by each atom
-    return [-float(electrons) for electrons in gained]
-
-
-def leave_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
-    """Write the document into its folder; where that fails the job still returns it, saying so."""
-    try:
-        write_step_file(document, folder)
-    except OSError as error:  # a full disk, say: the result goes to the store all the same
-        if isinstance(document, VaspStepDoc):
-            message = f"{STEP_FILE} was not written: {error}; a store rebuilt from run folders will miss this run"
-            document.audit.findings.append(Finding(code="step file", severity="warning", message=message))
-
-
-def write_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
-    """Leave the document in the run folder, whole or not at all."""
-    fields = document.model_dump(mode="json", exclude={"task"})
-    partial = folder / f"{STEP_FILE}.partial"
-    with gzip.open(partial, "wb", compresslevel=4) as handle:
-        handle.write(orjson.dumps(fields))
-    partial.replace(folder / STEP_FILE)
+    def _write_inputs(self, folder: Path, start: StepStructure, prev_dir: str | Path | None) -> WrittenInputs:
+        generator = self.input_set_generator
+        if generator.restart == "from wavecar" and prev_dir is not None:
+            take_wavecar(prev_dir, folder)
+        elif prev_dir is not None:
+            copy_vasp_outputs(prev_dir, **self.copy_vasp_kwargs)
+        # Files of an earlier run may be copied; its inputs and moments are never inherited.
+        options = {**self.write_input_set_kwargs, "from_prev": False}
+        write_vasp_input_set(start.structure, generator, **options)
+        for filename, content in self.write_additional_data.items():
+            dumpfn(content, filename.replace(":", "."))
+        elements = dict.fromkeys(site.specie.symbol for site in start.structure)
+        labels = [generator.protocol.potcar.label(element) for element in elements]
+        return WrittenInputs.read(folder, start.structure.lattice, labels)

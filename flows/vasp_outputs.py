@@ -5,18 +5,20 @@ vasprun.xml is parsed by emmet's TaskDoc; OUTCAR is scanned for what it alone ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from emmet.core.tasks import TaskDoc
-from emmet.core.vasp.calculation import Calculation, IonicStep
+from emmet.core.vasp.calculation import Calculation
+from emmet.core.vasp.calculation import IonicStep as EmmetIonicStep
 from pymatgen.core import Structure
 
 from ..stores.documents import Engine, FrameSeries
-from ..stores.outcar import OutcarRecord, read_outcar
+from ..stores.outcar import IonicStepRecord, read_outcar
 from ..stores.provenance import engine_of
-from ..stores.vasprun_steps import extrapolated_energy
+from ..stores.vasprun_steps import IonicStep, extrapolated_energy
 
 KBAR_TO_EV_PER_A3 = -0.1 / 160.21766208
 """VASP prints kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
@@ -34,6 +36,8 @@ class VaspOutputs:
     final_magmoms : (n_sites,) muB, the table VASP printed last; None where there is none.
     engine : from the version string.
     elapsed_s : wall time that VASP reports.
+    stopped : STOPCAR ended the run.
+    potcar_titles : TITEL of each POTCAR block, as the outputs name them.
     """
 
     frames: FrameSeries
@@ -42,6 +46,8 @@ class VaspOutputs:
     final_magmoms: list[float] | None
     engine: Engine
     elapsed_s: float | None
+    stopped: bool
+    potcar_titles: list[str]
 
 
 def find_output(folder: Path, name: str) -> Path:
@@ -81,7 +87,8 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
             f"{folder.name}: vasprun.xml holds no ionic step; the run stopped before the first one was done"
         )
     nelm = (calculation.input.parameters or {}).get("NELM")
-    frames = _frames(steps, record, nelm)
+    symbols = [site.specie.symbol for site in steps[0].structure]
+    frames = frame_series(symbols, [_plain_step(step) for step in steps], record.steps, nelm, "final")
     structure = Structure(frames.lattices[-1], frames.symbols, frames.frac_coords[-1])
     calculation.output.ionic_steps = None
     final = frames.magmoms[-1]
@@ -89,16 +96,9 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
         raise ValueError(
             f"{folder.name}: OUTCAR lists {len(final)} moments where vasprun.xml has {len(structure)} sites"
         )
-    version = calculation.vasp_version or record.version or ""
-    return VaspOutputs(frames, task, structure, final, engine_of(version), record.elapsed_s)
-
-
-def _extrapolated(step: IonicStep) -> float:
-    """Energy of emmet's ionic step, extrapolated to zero smearing, eV."""
-    if step.e_fr_energy is None or not step.electronic_steps:
-        raise ValueError("an ionic step in vasprun.xml has no electronic step or no energy")
-    last = step.electronic_steps[-1]
-    return extrapolated_energy(step.e_fr_energy, last.e_fr_energy, last.e_0_energy)
+    engine = engine_of(calculation.vasp_version or record.version or "")
+    titles = [spec.titel for spec in calculation.input.potcar_spec or [] if spec.titel]
+    return VaspOutputs(frames, task, structure, final, engine, record.elapsed_s, record.stopped, titles)
 
 
 def last_calculation(task: TaskDoc) -> Calculation | None:
@@ -106,18 +106,53 @@ def last_calculation(task: TaskDoc) -> Calculation | None:
     return task.calcs_reversed[0] if task.calcs_reversed else None
 
 
-def _frames(steps: list[Any], record: OutcarRecord, nelm: int | None) -> FrameSeries:
-    scans = record.steps[: len(steps)]
-    moments = [scan.magmoms for scan in scans] + [None] * (len(steps) - len(scans))
-    reached = [scan.scf_converged for scan in scans] + [False] * (len(steps) - len(scans))
-    below = [nelm is None or (step.num_electronic_steps or 0) < nelm for step in steps]
-    return FrameSeries(
-        symbols=[site.specie.symbol for site in steps[0].structure],
-        lattices=[step.structure.lattice.matrix.tolist() for step in steps],
-        frac_coords=[step.structure.frac_coords.tolist() for step in steps],
-        energies=[_extrapolated(step) for step in steps],
-        forces=[[list(row) for row in step.forces] for step in steps],
-        stresses=[[[value * KBAR_TO_EV_PER_A3 for value in row] for row in step.stress] for step in steps],
-        magmoms=moments,
-        scf_converged=[a or b for a, b in zip(reached, below, strict=True)],
+def _plain_step(step: EmmetIonicStep) -> IonicStep:
+    if step.structure is None or step.e_fr_energy is None or not step.electronic_steps:
+        raise ValueError("an ionic step in vasprun.xml has no electronic step, no structure or no energy")
+    last = step.electronic_steps[-1]
+    return IonicStep(
+        lattice=np.array(step.structure.lattice.matrix),
+        frac_coords=np.array(step.structure.frac_coords),
+        forces=np.array(step.forces, dtype=float),
+        stress=np.array(step.stress, dtype=float),
+        energy=extrapolated_energy(step.e_fr_energy, last.e_fr_energy, last.e_0_energy),
+        n_electronic_steps=len(step.electronic_steps),
     )
+
+
+def frame_series(
+    symbols: list[str],
+    steps: Sequence[IonicStep],
+    records: Sequence[IonicStepRecord],
+    nelm: int | None,
+    origin: str,
+) -> FrameSeries:
+    """Frames from what vasprun.xml and OUTCAR say of the same ionic steps.
+
+    Parameters
+    ----------
+    symbols : (n_sites,) elements.
+    steps : ionic steps of vasprun.xml.
+    records : those of OUTCAR; a run that was cut off may have fewer or one more.
+    nelm : largest number of electronic steps, or None.
+    origin : where these frames come from.
+    """
+    missing = [None] * max(0, len(steps) - len(records))
+    scans = [*records[: len(steps)], *missing]
+    return FrameSeries(
+        symbols=symbols,
+        lattices=[step.lattice.tolist() for step in steps],
+        frac_coords=[step.frac_coords.tolist() for step in steps],
+        energies=[step.energy for step in steps],
+        forces=[step.forces.tolist() for step in steps],
+        stresses=[(step.stress * KBAR_TO_EV_PER_A3).tolist() for step in steps],
+        magmoms=[None if scan is None else scan.magmoms for scan in scans],
+        scf_converged=[_scf_converged(step, scan, nelm) for step, scan in zip(steps, scans, strict=True)],
+        origins=[origin] * len(steps),
+    )
+
+
+def _scf_converged(step: IonicStep, scan: IonicStepRecord | None, nelm: int | None) -> bool:
+    """VASP said that EDIFF was reached, or the loop ended before its limit."""
+    said = scan is not None and scan.scf_converged
+    return said or nelm is None or step.n_electronic_steps < nelm

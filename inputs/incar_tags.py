@@ -33,6 +33,10 @@ LAUNCH_TAGS = frozenset(
     }
 )  # fmt: skip
 
+# How charge densities are mixed from one electronic step to the next: the way to a self-consistent solution. Which of
+# several solutions is reached is what the audit judges.
+MIXING_TAGS = frozenset({"AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG"})
+
 # Tags written from another field of the protocol, and that field.
 TAGS_OF_OTHER_FIELDS = {
     "GGA": "functional",

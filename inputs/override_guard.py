@@ -17,7 +17,7 @@ from pymatgen.core.structure import Structure
 from pymatgen.io.vasp.inputs import Incar
 
 from .incar import blocks
-from .incar_tags import LAUNCH_TAGS, LIMIT_TAGS, plain_value
+from .incar_tags import LAUNCH_TAGS, LIMIT_TAGS, MIXING_TAGS, plain_value
 from .protocol import Protocol
 
 CHARGE_STATE_TAGS = frozenset({"MAGMOM", "NUPDOWN", "ISPIN", "LDAU", "LDAUTYPE", "LDAUU", "LDAUJ", "LDAUL"})
@@ -50,7 +50,7 @@ def with_overrides(incar: Incar, overrides: Mapping[str, Any], protocol: Protoco
         tag = name.strip().upper()
         if tag in LIMIT_TAGS:
             merged[tag] = _checked_limit(tag, asked, incar)
-        elif tag in LAUNCH_TAGS:
+        elif tag in LAUNCH_TAGS or tag in MIXING_TAGS:
             if asked is None:
                 merged.pop(tag, None)
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from atomate2 import SETTINGS
 from atomate2.vasp.sets.base import VaspInputGenerator
@@ -22,6 +22,7 @@ from .override_guard import with_overrides
 from .protocol import Calculation, Protocol, load_protocol
 
 PathLike: TypeAlias = str | Path
+Restart: TypeAlias = Literal["scratch", "from wavecar"]
 
 DEFAULT_PROTOCOL = "paper-2026"
 """The protocol of the paper's section 4.1, used where none is named."""
@@ -52,6 +53,7 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
     calculation : relax or static.
     kpoints_mesh : Gamma-centred mesh; None takes the protocol's rule on the structure's lattice. The mesh of
         a configuration is decided once, on its idealised supercell, and passed to every step.
+    restart : `from wavecar` starts from the WAVECAR in the run folder (a rescue of a lost ordering); else from scratch.
     user_incar_settings : launch tags (NCORE, KPAR ...) and limits; what contradicts the protocol is refused.
 
     Raises
@@ -76,6 +78,7 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
     protocol: Protocol = field(default_factory=lambda: load_protocol(DEFAULT_PROTOCOL))
     calculation: Calculation = "relax"
     kpoints_mesh: Mesh | None = None
+    restart: Restart = "scratch"
     # The order of the sites is the caller's, who keeps the permutation (atomate2 0.1.5 ignores this switch).
     sort_structure: bool = False
     # Upstream fills missing moments with 1 muB; here a missing moment is an error.
@@ -92,6 +95,8 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
             self.protocol = load_protocol(self.protocol)
         if self.calculation not in ("relax", "static"):
             raise ValueError(f"calculation = {self.calculation!r} must be 'relax' or 'static'")
+        if self.restart not in ("scratch", "from wavecar"):
+            raise ValueError(f"restart = {self.restart!r} must be 'scratch' or 'from wavecar'")
         if self.kpoints_mesh is not None:
             self.kpoints_mesh = _checked_mesh(self.kpoints_mesh)
         self._refuse_contradictions()
@@ -117,7 +122,11 @@ class ChargeOrderedSetGenerator(VaspInputGenerator):
         """The protocol's INCAR for the structure, with the overrides that may be."""
         structure = self._poscar_structure()
         made = protocol_incar(self.protocol, self.calculation, structure)
-        return with_overrides(made, self.user_incar_settings, self.protocol, structure)
+        merged = with_overrides(made, self.user_incar_settings, self.protocol, structure)
+        if self.restart == "from wavecar":
+            # The WAVECAR of a static run with the intended order; it changes the start, not the functional.
+            merged |= {"ISTART": 1, "ICHARG": 0}
+        return merged
 
     @property
     def kpoints(self) -> Kpoints:

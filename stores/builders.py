@@ -16,6 +16,7 @@ from ..inputs.orderings.group import ordering_group
 from ..inputs.supercells import HostSupercell
 from .connect import Stores
 from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding
+from .step_runs import StepRuns, step_runs
 
 _BULK = ("frames", "task")
 _BATCH = 500
@@ -39,15 +40,12 @@ def build_calculations(stores: Stores, cell: HostSupercell, configurations: Iter
     due = pending(stores, configurations)
     for start in range(0, len(due), _BATCH):
         batch = due[start : start + _BATCH]
-        uuids = {uuid: (c, step) for c in batch for step, uuid in c.job_uuids.items()}
-        found: dict[str, dict[str, Any]] = {}
-        for envelope in stores.docs().query({"uuid": {"$in": list(uuids)}}, properties=["uuid", "output"]):
-            configuration, step = uuids[envelope["uuid"]]
-            found.setdefault(configuration.configuration_id, {})[step] = envelope["output"]
+        runs = step_runs(stores.docs(), (uuid for c in batch for uuid in c.job_uuids.values()))
+        found = {c.configuration_id: _runs_of(c, runs) for c in batch}
         made = [
             calculation_doc(c, cell, found[c.configuration_id])
             for c in batch
-            if c.configuration_id in found and is_finished(c, found[c.configuration_id])
+            if is_finished(c, found[c.configuration_id])
         ]
         _keep(stores, made)
         written += len(made)
@@ -58,12 +56,9 @@ def record_failure(
     stores: Stores, cell: HostSupercell, configuration: ConfigurationDoc, failure: FailureDoc
 ) -> ChargeOrderedCalculationDoc:
     """Make the calculation document of a configuration whose jobs left none, from a failure found by somebody else."""
-    steps = {
-        step: envelope["output"]
-        for step, uuid in configuration.job_uuids.items()
-        if (envelope := stores.docs().query_one({"uuid": uuid}, properties=["output"])) is not None
-    }
-    steps[failure.step] = failure.model_dump(mode="json")
+    steps = _runs_of(configuration, step_runs(stores.docs(), configuration.job_uuids.values()))
+    before = steps[failure.step].documents if failure.step in steps else ()
+    steps[failure.step] = StepRuns((*before, failure.model_dump(mode="json")))
     made = calculation_doc(configuration, cell, steps)
     _keep(stores, [made])
     return made
@@ -83,32 +78,37 @@ def pending(stores: Stores, configurations: Iterable[ConfigurationDoc]) -> list[
     return [c for c in configurations if c.calculation_id not in done]
 
 
-def is_finished(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> bool:
+def _runs_of(configuration: ConfigurationDoc, runs: Mapping[str, StepRuns]) -> dict[str, StepRuns]:
+    return {step: runs[uuid] for step, uuid in configuration.job_uuids.items() if uuid in runs}
+
+
+def is_finished(configuration: ConfigurationDoc, steps: Mapping[str, StepRuns]) -> bool:
     """Whether nothing more will come: the last step is there, or one failed or did not pass its audit."""
+    if any(runs.goes_on for runs in steps.values()):
+        return False
     last = list(configuration.job_uuids)[-1]
-    stopped = any(s["document"] == "FailureDoc" or not s["audit"]["passed"] for s in steps.values())
-    return last in steps or stopped
+    return last in steps or any(not runs.passed for runs in steps.values())
 
 
 def calculation_doc(
-    configuration: ConfigurationDoc, cell: HostSupercell, steps: Mapping[str, Any]
+    configuration: ConfigurationDoc, cell: HostSupercell, steps: Mapping[str, StepRuns]
 ) -> ChargeOrderedCalculationDoc:
-    """One document from the steps of a configuration.
+    """One document from the runs of a configuration's steps.
 
     Parameters
     ----------
     configuration : what was meant.
     cell : the host's supercell.
-    steps : step -> VaspStepDoc or FailureDoc as stored, in any order.
+    steps : step -> its runs.
     """
     ordered = {step: steps[step] for step in configuration.job_uuids if step in steps}
-    slim = {step: {k: v for k, v in document.items() if k not in _BULK} for step, document in ordered.items()}
+    slim = {step: {k: v for k, v in runs.result.items() if k not in _BULK} for step, runs in ordered.items()}
     final_step = list(configuration.job_uuids)[-1]
     final = slim.get(final_step)
     if final is not None and final["document"] == "FailureDoc":
         final = None
     failed = any(document["document"] == "FailureDoc" for document in slim.values())
-    audit = _joined_audit(slim)
+    audit = _joined_audit(slim, ordered)
     energy = None if final is None else float(final["energy"])
     relation = "not read" if final is None else final["achieved"]["relation"]
     return ChargeOrderedCalculationDoc(
@@ -126,7 +126,8 @@ def calculation_doc(
         volume_per_fu=None
         if final is None
         else float(final["structure"]["lattice"]["volume"]) / configuration.formula_units,
-        n_ionic_steps={step: d["n_ionic_steps"] for step, d in slim.items() if d["document"] == "VaspStepDoc"},
+        n_ionic_steps={step: runs.n_ionic_steps for step, runs in ordered.items() if runs.n_ionic_steps},
+        n_runs={step: len(runs.documents) for step, runs in ordered.items()},
         steps=slim,
         audit=audit,
         engine=configuration.engine if final is None else final["engine"]["name"],
@@ -150,16 +151,30 @@ _COPIED = (
 )
 
 
-def _joined_audit(steps: Mapping[str, Any]) -> Audit:
-    """Findings of all steps, each saying which step it is of; a failed step is a finding too."""
+def _joined_audit(steps: Mapping[str, Any], runs: Mapping[str, StepRuns]) -> Audit:
+    """Findings of all steps, each saying which step it is of; a failure and what was tried are findings too."""
     findings = []
     for step, document in steps.items():
         if document["document"] == "FailureDoc":
             findings.append(Finding(code=document["reason"], severity="failure", message=document["message"]))
-            continue
-        for item in document["audit"]["findings"]:
-            findings.append(Finding(**{**item, "message": f"{step}: {item['message']}"}))
+        else:
+            for item in document["audit"]["findings"]:
+                findings.append(Finding(**{**item, "message": f"{step}: {item['message']}"}))
+        findings += [Finding(code="tried", severity="info", message=f"{step}: {note}") for note in runs[step].tried]
+    findings += _potcar_findings(steps)
     return Audit.of(findings)
+
+
+def _potcar_findings(steps: Mapping[str, Any]) -> list[Finding]:
+    """Steps of one configuration must have used the same potential for the same element."""
+    titles: dict[str, str] = {}
+    for step, document in steps.items():
+        for title in document.get("potcar_titles") or ():
+            label = title.split()[1] if len(title.split()) > 1 else title
+            if titles.setdefault(label, title) != title:
+                message = f"{step}: POTCAR {title!r} where an earlier step had {titles[label]!r}"
+                return [Finding(code="potcar", severity="failure", message=message)]
+    return []
 
 
 def _redox_moments(step: Mapping[str, Any]) -> list[float] | None:

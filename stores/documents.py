@@ -6,6 +6,7 @@ Units and orders stand in the field descriptions. Lists over sites of one step a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ SCHEMA_VERSION = 1
 """Version of the documents below; a store written by a newer one is refused."""
 
 Severity = Literal["failure", "warning", "info"]
-StepKind = Literal["surrogate relax", "relax", "free relax", "static"]
+StepKind = Literal["surrogate relax", "relax", "free relax", "static", "rescue static"]
 Relation = Literal["kept", "equivalent", "moved", "delocalised", "ambiguous", "measured", "not read"]
 FailureReason = Literal[
     "inputs refused",
@@ -96,6 +97,17 @@ class FrameSeries(Document):
     stresses: list[list[list[float]]] = Field(description="(n_frames, 3, 3) eV/A^3, ASE sign (positive = tension)")
     magmoms: list[list[float] | None] = Field(description="(n_frames, n_sites) muB; None where OUTCAR has no table")
     scf_converged: list[bool] = Field(description="(n_frames,) electronic steps stayed below NELM")
+    origins: list[str] = Field(
+        default_factory=list,
+        description="(n_frames,) `final` for the run that ended; error.N for what custodian archived before a restart; "
+        "`killed` for a run that was cut off and gone on from",
+    )
+
+    @classmethod
+    def joined(cls, parts: Sequence[FrameSeries]) -> FrameSeries:
+        """Series of the same sites, one after the other."""
+        names = [name for name in cls.model_fields if name != "symbols"]
+        return cls(symbols=parts[-1].symbols, **{name: [x for p in parts for x in getattr(p, name)] for name in names})
 
 
 class Engine(Document):
@@ -114,6 +126,17 @@ class StepIntent(Document):
     tags: dict[str, Any] = Field(default_factory=dict, description="whatever the caller wants to find again")
 
 
+class RunHistory(Document):
+    """What came before a VASP run of the same step."""
+
+    continuation: int = Field(default=0, ge=0, description="times the relaxation went on from CONTCAR")
+    rescue: int = Field(default=0, ge=0, description="rung of the ladder against lost orderings")
+    tried: list[str] = Field(default_factory=list, description="what was tried, in words")
+    killed_folder: str | None = Field(
+        default=None, description="folder of a run that was cut off, whose frames are kept"
+    )
+
+
 class VaspStepDoc(Document):
     """One finished VASP run of the two-step protocol (or a free relaxation, or a static)."""
 
@@ -130,7 +153,12 @@ class VaspStepDoc(Document):
     magmoms: list[float] | None = Field(description="(n_sites,) final moments, muB")
     first_magmoms: list[float] | None = Field(description="(n_sites,) moments of the first ionic step, muB")
     bader_charges: list[float] | None = Field(default=None, description="(n_sites,) e, positive on cations")
-    n_ionic_steps: int
+    n_ionic_steps: int = Field(description="frames kept, those of restarted and killed runs included")
+    stopped: bool = Field(default=False, description="VASP was stopped (STOPCAR, wall time) before it was done")
+    history: RunHistory = Field(default_factory=RunHistory)
+    continues: bool = Field(default=False, description="another run of the same step follows this one")
+    protocol_drift: list[str] = Field(default_factory=list, description="inputs that changed during the run, in words")
+    potcar_titles: list[str] = Field(default_factory=list, description="TITEL of each POTCAR block")
     couple: RedoxCouple
     redox_sites: list[int] = Field(description="(n_redox,) parent indices")
     intended_is_high: list[bool] | None = Field(description="(n_redox,) parent order; None: free")
@@ -225,7 +253,8 @@ class ChargeOrderedCalculationDoc(Document):
     magmoms_redox: list[float] | None = Field(description="(n_redox,) final moments in host order, muB")
     max_force: float | None = Field(description="largest force at the end, eV/A")
     volume_per_fu: float | None = Field(description="A^3 per formula unit")
-    n_ionic_steps: dict[str, int] = Field(description="step -> ionic steps")
+    n_ionic_steps: dict[str, int] = Field(description="step -> ionic steps, all its runs together")
+    n_runs: dict[str, int] = Field(default_factory=dict, description="step -> VASP runs: first, continuations, rescues")
     steps: dict[str, Any] = Field(description="step -> VaspStepDoc or FailureDoc without bulk data")
     audit: Audit
     engine: str

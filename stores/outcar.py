@@ -35,11 +35,12 @@ class IonicStepRecord:
 
 @dataclass
 class OutcarRecord:
-    """Ionic steps of an OUTCAR, its version string and the wall time it reports."""
+    """Ionic steps of an OUTCAR, its version string, the wall time it reports, and whether STOPCAR ended it."""
 
     steps: list[IonicStepRecord] = field(default_factory=list)
     version: str | None = None
     elapsed_s: float | None = None
+    stopped: bool = False
 
 
 def read_outcar(path: Path) -> OutcarRecord:
@@ -68,6 +69,8 @@ def read_outcar(path: Path) -> OutcarRecord:
                 current.complete = True
                 record.steps.append(current)
                 current = None
+            elif "stop encountered!" in line:
+                record.stopped = True
             elif (elapsed := _ELAPSED.search(line)) is not None:
                 record.elapsed_s = float(elapsed.group(1))
     if current is not None:

@@ -6,11 +6,11 @@ import json
 
 import pytest
 from pymatgen.core import SETTINGS
-from valenceflow.flows import vasp_job
+from valenceflow.flows import step_document
 from valenceflow.flows.failures import REMEDIES, classify
 from valenceflow.flows.rehearsal.command import rehearsal_command
 from valenceflow.flows.two_step import TwoStepRelaxMaker
-from valenceflow.flows.vasp_job import STEP_FILE
+from valenceflow.flows.step_document import STEP_FILE
 
 FIRST = "surrogate relax"
 STAND_IN = rehearsal_command("springs", steps=2)
@@ -128,7 +128,7 @@ def test_a_result_is_returned_even_where_its_folder_cannot_be_written(half_fille
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(vasp_job, "write_step_file", full)
+    monkeypatch.setattr(step_document, "write_step_file", full)
     rehearsed = rehearse(TwoStepRelaxMaker().make(half_filled(high=())), tmp_path)
     document = rehearsed.documents["relax"]
     assert document.energy < 0

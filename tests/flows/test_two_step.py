@@ -9,7 +9,7 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.io.vasp import Incar, Kpoints, Poscar
 from valenceflow.flows.two_step import TwoStepRelaxMaker
-from valenceflow.flows.vasp_job import STEP_FILE
+from valenceflow.flows.step_document import STEP_FILE
 
 FIRST, SECOND = "surrogate relax", "relax"
 

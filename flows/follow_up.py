@@ -1,0 +1,179 @@
+"""What comes after a VASP run that is not the last word: going on from CONTCAR, or another try at a lost ordering.
+
+Each follow-up is a job of its own under the same uuid (jobflow's `replace`), with a document of its own. Decisions are
+made from documents alone, so that a resumed campaign decides as the running job would have.
+
+The ladder against lost orderings: a static SCF at the geometry of step 1 with moments 4/5 muB, its WAVECAR kept, then a
+relaxation that starts from it; then the same with stiffer mixing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobflow import Job
+from pydantic import BaseModel, ConfigDict, Field
+from pymatgen.core import Structure
+from pymatgen.io.vasp import Poscar
+
+from ..inputs.vasp_sets import relax_set, static_set
+from ..stores.documents import RunHistory, StructureField, VaspStepDoc
+from .audit import OnLostOrdering
+from .step_document import StepContext
+
+if TYPE_CHECKING:
+    from .vasp_job import ChargeOrderedVaspMaker
+
+LOST = ("moved", "delocalised", "ambiguous")
+CONTINUABLE = {"forces", "stopped"}
+"""Audit failures that more ionic steps can mend."""
+
+LADDER: tuple[dict[str, float], ...] = ({}, {"AMIX": 0.1, "BMIX": 0.001, "AMIX_MAG": 0.2, "BMIX_MAG": 0.001})
+"""Mixing of each rung; the first keeps VASP's own. Stiffer mixing keeps holes from sloshing between sites."""
+
+WAVECAR = "WAVECAR"
+RESCUE_NAME = "rescue static"
+
+
+class StartingPoint(BaseModel):
+    """A geometry that a run starts from, with the parent index of each site."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    structure: StructureField
+    site_order: list[int] | None = Field(description="(n_sites,) parent index of each site; None: parent order")
+
+
+def follow_up(
+    maker: ChargeOrderedVaspMaker,
+    document: VaspStepDoc,
+    context: StepContext,
+    after: StartingPoint,
+    origin: StartingPoint,
+) -> Job | None:
+    """The job that replaces a finished one, or None where the document is the last word.
+
+    Parameters
+    ----------
+    maker : made the run that ended.
+    document : what came out of it.
+    context : what it worked for.
+    after : where a continuation starts (its CONTCAR).
+    origin : where the step started (the geometry of step 1, for a relaxation).
+    """
+    common = {"sites": context.sites, "reference": context.reference, "intent": context.intent, "origin": origin}
+    history, place = document.history, document.folder
+    if goes_on(document, maker.max_continuations):
+        longer = continued(history, document)
+        return maker.make(after.structure, site_order=after.site_order, history=longer, **common)
+    if document.step == "rescue static" and document.achieved.relation not in LOST and document.audit.passed:
+        relax = relax_from_wavecar(maker, history)
+        return relax.make(origin.structure, place, site_order=origin.site_order, history=history, **common)
+    if wants_rescue(document, context.on_lost_ordering):
+        again = rescued(history, document)
+        static = rescue_static(maker, again)
+        return static.make(origin.structure, site_order=origin.site_order, history=again, **common)
+    return None
+
+
+def next_start(folder: Path, document: VaspStepDoc) -> StartingPoint:
+    """Where a continuation starts: the CONTCAR, which is one step ahead of the last frame, else that frame."""
+    contcar = read_contcar(folder, [site.specie.symbol for site in document.structure])
+    return StartingPoint(structure=document.structure if contcar is None else contcar, site_order=document.site_order)
+
+
+def read_contcar(folder: Path, symbols: list[str]) -> Structure | None:
+    """The CONTCAR of a run folder, plain or gzipped; None if it is missing, empty, cut off or of other sites."""
+    for path in (folder / "CONTCAR", folder / "CONTCAR.gz"):
+        if not path.exists() or path.stat().st_size == 0:
+            continue
+        try:
+            structure = Poscar.from_file(path, check_for_potcar=False).structure
+        except (ValueError, IndexError, EOFError, OSError):  # cut off in the middle of a line
+            return None
+        if [site.specie.symbol for site in structure] == symbols:
+            return Structure(structure.lattice, structure.species, structure.frac_coords)
+    return None
+
+
+def goes_on(document: VaspStepDoc, limit: int) -> bool:
+    """Whether a relaxation should go on from its CONTCAR.
+
+    Parameters
+    ----------
+    document : the run that ended.
+    limit : largest number of continuations.
+    """
+    failures = {finding.code for finding in document.audit.findings if finding.severity == "failure"}
+    relaxes = document.step in ("surrogate relax", "relax", "free relax")
+    return relaxes and bool(failures) and failures <= CONTINUABLE and document.history.continuation < limit
+
+
+def wants_rescue(document: VaspStepDoc, on_lost_ordering: OnLostOrdering) -> bool:
+    """Whether another try at the intended ordering should be made."""
+    lost = document.achieved.relation in LOST and document.intended_is_high is not None
+    tries = document.step in ("relax", "rescue static") and document.history.rescue < len(LADDER)
+    return on_lost_ordering == "retry" and lost and tries and document.audit.passed
+
+
+def continued(history: RunHistory, document: VaspStepDoc) -> RunHistory:
+    """History of the run that goes on from a document's CONTCAR."""
+    after = document.n_ionic_steps
+    note = f"continuation {history.continuation + 1} from CONTCAR after {after} ionic steps"
+    changes = {"continuation": history.continuation + 1, "tried": [*history.tried, note], "killed_folder": None}
+    return history.model_copy(update=changes)
+
+
+def rescued(history: RunHistory, document: VaspStepDoc) -> RunHistory:
+    """History of the static calculation that starts the next rung of the ladder."""
+    mixing = LADDER[history.rescue]
+    how = "static SCF at the step-1 geometry" + (f" with {mixing}" if mixing else "")
+    note = f"ordering {document.achieved.relation} ({document.achieved.reason}): rescue {history.rescue + 1}: {how}"
+    changes = {"rescue": history.rescue + 1, "continuation": 0, "tried": [*history.tried, note], "killed_folder": None}
+    return history.model_copy(update=changes)
+
+
+def rescue_static(maker: ChargeOrderedVaspMaker, history: RunHistory) -> ChargeOrderedVaspMaker:
+    """The static calculation of a rung: same protocol and mesh, WAVECAR kept."""
+    static = deepcopy(maker)
+    static.name, static.step = RESCUE_NAME, "rescue static"
+    relaxing = maker.input_set_generator
+    settings = {tag: value for tag, value in relaxing.user_incar_settings.items() if tag != "NSW"}
+    static.input_set_generator = static_set(relaxing.protocol, relaxing.kpoints_mesh)
+    static.input_set_generator.user_incar_settings = {**settings, "LWAVE": True, **LADDER[history.rescue - 1]}
+    return static
+
+
+def relax_from_wavecar(maker: ChargeOrderedVaspMaker, history: RunHistory) -> ChargeOrderedVaspMaker:
+    """The relaxation of a rung, which starts from the WAVECAR of its static calculation (made by `maker`)."""
+    relax = deepcopy(maker)
+    relax.name, relax.step = "relax", "relax"
+    static = maker.input_set_generator
+    settings = {tag: value for tag, value in static.user_incar_settings.items() if tag != "LWAVE"}
+    relax.input_set_generator = relax_set(static.protocol, static.kpoints_mesh)
+    relax.input_set_generator.user_incar_settings = {**settings, **LADDER[history.rescue - 1]}
+    relax.input_set_generator.restart = "from wavecar"
+    return relax
+
+
+def take_wavecar(source: str | Path, folder: Path) -> None:
+    """Move the WAVECAR of an earlier run here; it may be gigabytes, so it is not kept twice.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    place = Path(str(source).split(":", maxsplit=1)[-1])
+    if (place / WAVECAR).exists():
+        shutil.move(place / WAVECAR, folder / WAVECAR)
+        return
+    packed = place / f"{WAVECAR}.gz"
+    if not packed.exists():
+        raise FileNotFoundError(f"{place} has no WAVECAR to start from; the static calculation before left none")
+    with gzip.open(packed, "rb") as read, (folder / WAVECAR).open("wb") as written:
+        shutil.copyfileobj(read, written)
+    packed.unlink()
