@@ -55,14 +55,22 @@ def main() -> None:
     """Run the command line; errors that a user can mend are one line."""
     try:
         app()
-    except (ValueError, OSError, sqlite3.Error) as error:
-        if "--debug" in sys.argv:
+    except Exception as error:
+        if "--debug" in sys.argv or not _can_be_mended(error):
             raise
         message = " ".join(str(error).split()) or type(error).__name__
         sys.stderr.write(f"valenceflow: {message}\n")
         raise SystemExit(USER_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+
+
+def _can_be_mended(error: Exception) -> bool:
+    """Whether an error is about what the user gave or where it runs, not about our code."""
+    if isinstance(error, ValueError | OSError | sqlite3.Error):
+        return True
+    # maggma's and MongoDB's, by name: importing them would take half a second at every start.
+    return any(kind.__name__ in ("StoreError", "PyMongoError") for kind in type(error).__mro__)
 
 
 if __name__ == "__main__":

@@ -92,16 +92,17 @@ def _run_here(
     options: RunOptions,
 ) -> int:
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
-    from ..flows.preflight import check_engine  # noqa: PLC0415 - pymatgen's and atomate2's settings
-    from ..flows.runner import make_folder, prepare  # noqa: PLC0415
+    from ..flows.preflight import check_engine, worker_environment  # noqa: PLC0415 - pymatgen's and atomate2's settings
+    from ..flows.runner import make_folder, plan, prepare  # noqa: PLC0415
 
-    environment = check_engine(campaign, engine, options.fault)
+    planned = plan(campaign, engine, options.only)
+    check_engine(campaign, engine, options.fault)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):
-        prepared = prepare(campaign, engine, options.only, options.limit)
+        prepared = prepare(campaign, engine, planned, options.only, options.limit)
         console.print(_first_lines(prepared, options.workers), highlight=False, soft_wrap=True)
         if prepared.todo:
-            _watch(console, prepared, options, environment)
+            _watch(console, prepared, options, worker_environment(campaign, engine, options.fault))
     return _report(console, prepared)
 
 
