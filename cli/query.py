@@ -10,7 +10,8 @@ import typer
 
 from .places import CampaignArgument, JsonOption, StoreOption, find_place
 
-DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,volume_per_fu,engine"
+DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,engine"
+WIDE = 10_000
 LOST_RELATIONS = ["moved", "delocalised", "ambiguous"]
 
 
@@ -79,20 +80,33 @@ def _value(document: Mapping[str, Any], name: str) -> Any:
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - start-up
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - start-up
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.measure import Measurement  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(pad_edge=False)
+    engines = {str(row["engine"]) for row in rows if "engine" in row}
+    footer = f"{len(rows)} calculations"
+    if len(engines) == 1:  # said once, below the table
+        fields = [name for name in fields if name != "engine"]
+        footer += f", engine {engines.pop()}"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in fields:
-        table.add_column(name)
+        table.add_column(name.replace("_", "_\n"), no_wrap=True)
     for row in rows:
-        table.add_row(*(_shown(row[name]) for name in fields))
+        table.add_row(*(escape(_shown(row[name])) for name in fields))
     console = Console()
-    console.print(table)
-    console.print(f"{len(rows)} calculations", highlight=False)
+    if Measurement.get(console, console.options.update(width=WIDE), table).maximum <= console.width:
+        console.print(table)
+    else:  # too narrow for a table: one value a line, so that no number is cut
+        for row in rows:
+            lines = "\n".join(f"{name}: {_shown(row[name])}" for name in fields)
+            console.print(f"{lines}\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(footer, highlight=False)
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("[", "\\[")
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..analysis.relative_energy import relative_energies_mev
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 LOST = ("moved", "delocalised", "ambiguous")
 MAX_ROWS = 60
+NARROW = 76
 
 
 def calculations_of(stores: Stores, campaign: str, engine: str) -> list[dict[str, Any]]:
@@ -24,18 +26,35 @@ def calculations_of(stores: Stores, campaign: str, engine: str) -> list[dict[str
     return sorted(found, key=lambda c: (-c["fraction"], c["energy_per_fu"] is None, c["energy_per_fu"] or 0.0))
 
 
-def calculation_table(calculations: Sequence[Mapping[str, Any]], engine: str) -> Table:
-    """Rows per calculation: x, intended and achieved key, relation, meV/f.u. (Eq. 1), moments, what the audit found."""
-    caption = "REHEARSAL, not DFT" if engine.startswith("rehearsal") else None
-    table = Table(title=f"engine {engine}", caption=caption, pad_edge=False)
-    for name, justify in (("x", "right"), ("meant", "left"), ("achieved", "left"), ("ordering", "left")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals from the line above
-    table.add_column("meV/f.u.", justify="right", no_wrap=True)
-    table.add_column("moments (muB), audit")
-    for calculation, relative in zip(calculations[:MAX_ROWS], relative_energies_mev(calculations), strict=False):
-        table.add_row(*_row(calculation, relative))
+def calculation_table(calculations: Sequence[Mapping[str, Any]], engine: str, width: int = NARROW) -> Table:
+    """Rows per calculation: x, intended and achieved key, relation, meV/f.u. (Eq. 1), moments, what the audit found.
+
+    Parameters
+    ----------
+    calculations : ChargeOrderedCalculationDocs as dicts.
+    engine : their engine.
+    width : of the terminal; a narrow one gets the numbers without achieved keys, moments and findings.
+    """
+    narrow = width < NARROW
+    captions = ["REHEARSAL, not DFT"] if engine.startswith("rehearsal") else []
     if len(calculations) > MAX_ROWS:
-        table.caption = f"first {MAX_ROWS} of {len(calculations)}; `valenceflow query` shows all"
+        captions.append(f"first {MAX_ROWS} of {len(calculations)}; `valenceflow query` shows all")
+    if narrow:
+        captions.append("a wider terminal also shows moments and the audit")
+    table = Table(
+        title=f"engine {engine}", caption="\n".join(captions), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    table.add_column("x", justify="right", no_wrap=True)
+    table.add_column("meant", overflow="fold")
+    if not narrow:
+        table.add_column("achieved", overflow="fold")
+    table.add_column("ordering", overflow="fold")
+    table.add_column("meV/f.u.", justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("moments (muB), audit")
+    for calculation, relative in zip(calculations[:MAX_ROWS], relative_energies_mev(calculations), strict=False):
+        row = _row(calculation, relative)
+        table.add_row(*([row[0], row[1], row[3], row[4]] if narrow else row))
     return table
 
 

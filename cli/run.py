@@ -170,6 +170,6 @@ def _report(console: Console, prepared: Prepared) -> int:
 
     calculations = calculations_of(prepared.stores, prepared.campaign.file.name, prepared.engine)
     if calculations:
-        console.print(calculation_table(calculations, prepared.engine))
+        console.print(calculation_table(calculations, prepared.engine, console.width))
     console.print(summary_line(calculations, len(prepared.configurations)), highlight=False)
     return sum(c["state"] != "completed" for c in calculations)

@@ -14,8 +14,14 @@ from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ..stores.overview import FailureGroup, FractionOverview
+
+
+NARROW = 64
+COLUMNS = ("x", "all", "as meant", "lost", "audit failed", "failed", "missing")
+SHORT_COLUMNS = ("x", "all", "kept", "lost", "fail", "left")
 
 
 def status(campaign: CampaignArgument = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
@@ -70,31 +76,35 @@ def _show(
     running: bool,
     campaign: Path | None,
 ) -> None:
-    from rich.table import Table  # noqa: PLC0415 - start-up
-
-    from ..stores.overview import LOST  # noqa: PLC0415
-
-    table = Table(title=f"{name} ({'running' if running else 'not running'})", pad_edge=False)
-    for column in ("engine", "x", "all", "as meant", "lost", "audit failed", "failed", "missing"):
-        table.add_column(column, justify="left" if column == "engine" else "right")
-    for row in rows:
-        lost = sum(row.relations.get(relation, 0) for relation in LOST)
-        cells = (
-            row.total,
-            row.states.get("completed", 0) - lost,
-            lost,
-            row.states.get("audit failed", 0),
-            row.states.get("failed", 0),
-            row.missing,
-        )
-        table.add_row(row.engine, f"{row.fraction:.3f}", *(str(cell) for cell in cells))
-    console.print(table)
+    for engine in dict.fromkeys(row.engine for row in rows):
+        title = f"{name}, {engine} ({'running' if running else 'not running'})"
+        console.print(_table(title, [row for row in rows if row.engine == engine], console.width))
     for group in failures:
         console.print(f"{group.count} x {group.reason}: {group.message}", highlight=False, markup=False)
         console.print(f"  folder: {group.folder}\n  to do: {group.remedy}", highlight=False, markup=False)
     if campaign is not None:
         for line in _next_commands(rows, failures, running, campaign):
             console.print(line, highlight=False, markup=False)
+
+
+def _table(title: str, rows: Sequence[FractionOverview], width: int) -> Table:
+    """Counts of one engine by fraction; a narrow terminal gets short names, and both kinds of failure in one number."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - start-up
+    from rich.table import Table  # noqa: PLC0415
+
+    from ..stores.overview import LOST  # noqa: PLC0415
+
+    narrow = width < NARROW
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in SHORT_COLUMNS if narrow else COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        lost = sum(row.relations.get(relation, 0) for relation in LOST)
+        meant = row.states.get("completed", 0) - lost
+        unfit = [row.states.get("audit failed", 0), row.states.get("failed", 0)]
+        cells = [row.total, meant, lost, *([sum(unfit)] if narrow else unfit), row.missing]
+        table.add_row(f"{row.fraction:.3f}", *(str(cell) for cell in cells))
+    return table
 
 
 def _next_commands(
