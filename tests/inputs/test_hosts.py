@@ -132,6 +132,14 @@ def test_the_host_order_does_not_depend_on_the_order_given(olivine):
     assert [site.frac_coords.tolist() for site in in_host_order(shuffled)] == olivine.structure.frac_coords.tolist()
 
 
+def test_the_content_hash_and_order_bear_the_rounding_of_another_program(olivine):
+    structure = olivine.structure.copy()
+    jitter = np.random.default_rng(3).uniform(-1e-6, 1e-6, (28, 3))  # Na at 0 becomes 0.999999 or 0.000001
+    moved = Structure(structure.lattice, structure.species, structure.frac_coords + jitter, to_unit_cell=True)
+    host = Host(**{**olivine_fields(olivine), "structure": in_host_order(moved)})
+    assert host.content_hash == OLIVINE_HASH
+
+
 def test_an_unknown_host_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown host 'garnet'; known: olivine-NaFePO4, or give the path of a CIF"):
         get_host("garnet")

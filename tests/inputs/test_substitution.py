@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 from pymatgen.io.vasp import Poscar
 from valenceflow.inputs.charge_states import shipped_couples
 from valenceflow.inputs.hosts import get_host
@@ -100,6 +100,9 @@ def check_step(step, parent, sites, occupants):
             symbol = sites.couple.surrogate.element if high and occupants == "surrogate" else symbol
             moment = sites.couple.state(high).magmom if symbol == sites.couple.element else 0.0
         assert (here.specie.symbol, here.properties) == (symbol, {"magmom": moment})
+    for symbol in blocks(step.structure):
+        origins = [o for here, o in zip(step.structure, step.site_order, strict=True) if here.specie.symbol == symbol]
+        assert origins == sorted(origins)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,15 @@ def test_an_element_between_surrogate_and_redox_element_changes_the_order_betwee
     assert blocks(second.structure) == ["Na", "Si", "Ni", "O"]
     assert first.site_order != second.site_order
     assert [second.structure.site_properties["magmom"][second.site_order.index(i)] for i in (0, 4)] == [2.0, 3.0]
+
+
+def test_elements_of_equal_electronegativity_are_two_blocks_all_the_same():
+    assert Element("Si").X == Element("Cu").X
+    structure = silicate()
+    structure.replace(1, "Cu", properties={"oxidation_state": 2})
+    structure.replace(5, "Cu", properties={"oxidation_state": 2})
+    sites = charge_sites(structure, COUPLES["Ni"])
+    assert blocks(step_structure(structure, sites, "redox").structure) == ["Na", "Cu", "Si", "Ni", "O"]
 
 
 @pytest.mark.parametrize("occupants", ["surrogate", "redox"])

@@ -28,24 +28,45 @@ LAYERED = host_from_fields(
     },
 )
 MONOCLINIC = host_from_fields(
-    "monoclinic NaFePO4",  # made-up numbers: one general position each
+    "monoclinic NaFeOF",  # made-up numbers: one general position each
     {
         "space_group": "P2_1/c",
         "lattice": [5.0, 9.0, 8.0, 90.0, 105.0, 90.0],
         "sites": [
             {"element": "Na", "position": [0.11, 0.07, 0.23]},
             {"element": "Fe", "position": [0.31, 0.42, 0.17]},
-            {"element": "P", "position": [0.62, 0.15, 0.35]},
+            {"element": "F", "position": [0.62, 0.15, 0.35]},
             {"element": "O", "position": [0.83, 0.29, 0.48]},
         ],
         "working_ion": "Na",
         "redox_element": "Fe",
-        "oxidation_states": {"Na": 1, "P": 5, "O": -2},
+        "oxidation_states": {"Na": 1, "F": -1, "O": -2},
         "operations": 4,
         "formula_units": 4,
         "source": "test",
     },
 )
+TRICLINIC = host_from_fields(
+    "triclinic NaFeOF",  # made-up numbers: every element on two places that no operation connects
+    {
+        "space_group": "P-1",
+        "lattice": [6.1, 7.3, 8.7, 81.0, 97.0, 104.0],
+        "sites": [
+            {"element": element, "position": position}
+            for element, position in (
+                ("Na", [0.11, 0.07, 0.23]), ("Na", [0.42, 0.61, 0.85]), ("Fe", [0.31, 0.42, 0.17]),
+                ("Fe", [0.72, 0.13, 0.44]), ("O", [0.83, 0.29, 0.68]), ("O", [0.21, 0.77, 0.39]),
+                ("F", [0.55, 0.33, 0.91]), ("F", [0.08, 0.34, 0.58]),
+            )
+        ],
+        "working_ion": "Na",
+        "redox_element": "Fe",
+        "oxidation_states": {"Na": 1, "F": -1, "O": -2},
+        "operations": 2,
+        "formula_units": 4,
+        "source": "test",
+    },
+)  # fmt: skip
 OLIVINE = get_host("olivine-NaFePO4")
 
 CELLS = {
@@ -57,6 +78,7 @@ CELLS = {
     "olivine {a+b, b-a, c}": HostSupercell.build(OLIVINE, [[1, 1, 0], [-1, 1, 0], [0, 0, 1]]),
     "layered 2x2x1": HostSupercell.build(LAYERED, [2, 2, 1]),
     "layered {a-b, a+2b, c}": HostSupercell.build(LAYERED, [[1, -1, 0], [1, 2, 0], [0, 0, 1]]),
+    "triclinic 2x1x1": HostSupercell.build(TRICLINIC, [2, 1, 1]),
     "monoclinic 2x1x1": HostSupercell.build(MONOCLINIC, [2, 1, 1]),
 }
 
