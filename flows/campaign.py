@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from jobflow import Flow, OutputReference
+from jobflow import Flow, Job
 from maggma.core import Store
 from pymatgen.core import Structure
 
 from ..inputs.substitution import ChargeSites
 from ..stores.documents import ConfigurationDoc, StepIntent
 from .campaign_file import Campaign
+from .follow_up import StartingPoint
 from .free import FreeRelaxMaker
 from .plan import audit_reference, charge_sites_of, occupied_structure
+from .resume import Place, finished_start, resumed_job
 from .two_step import TwoStepRelaxMaker, with_uuid
 from .vasp_job import ChargeOrderedVaspMaker
 
 
-def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Store | None = None) -> Flow:
-    """The flow of one configuration.
+def configuration_flow(
+    campaign: Campaign, document: ConfigurationDoc, docs: Store | None = None, folder: Path | None = None
+) -> Flow:
+    """The flow of one configuration, or what is left of it.
 
     Parameters
     ----------
     campaign : where host, couple and protocol come from.
     document : the configuration.
-    docs : jobflow's docs_store; if step 1 is in it and passed its audit, the flow holds step 2 alone.
+    docs : jobflow's docs_store; steps that are in it and passed their audit are not run again.
+    folder : of the configuration's runs, where a run that was killed left its CONTCAR.
 
     Raises
     ------
@@ -41,27 +47,28 @@ def configuration_flow(campaign: Campaign, document: ConfigurationDoc, docs: Sto
             campaign=campaign.file.name, configuration_id=document.configuration_id, attempt=document.attempt
         ),
     }
-    if document.charge_bits is None:
-        flow = free_maker(campaign).make(structure, job_uuids=document.job_uuids, **common)
-    else:
-        maker = two_step_maker(campaign)
-        first = _finished_first_step(document, docs)
-        if first is None:
-            flow = maker.make(structure, job_uuids=document.job_uuids, **common)
-        else:
-            job = maker.make_second_step(maker.relax_maker, first, common)
-            second = with_uuid(job, document.job_uuids["relax"])
-            flow = Flow([second], output=second.output, name=maker.name)
-    flow.name = f"{campaign.file.name} {document.joint_key}"
-    flow.update_metadata(
-        {
-            "campaign": campaign.file.name,
-            "configuration_id": document.configuration_id,
-            "joint_key": document.joint_key,
-        },
-        dynamic=False,
-    )
+    jobs = _jobs(campaign, document, Place(docs, folder), StartingPoint(structure=structure, site_order=None), common)
+    flow = Flow(jobs, output=jobs[-1].output, name=f"{campaign.file.name} {document.joint_key}")
+    metadata = {"campaign": campaign.file.name, "configuration_id": document.configuration_id}
+    flow.update_metadata({**metadata, "joint_key": document.joint_key}, dynamic=False)
     return flow
+
+
+def _jobs(
+    campaign: Campaign, document: ConfigurationDoc, place: Place, parent: StartingPoint, common: dict[str, Any]
+) -> list[Job]:
+    """Jobs that are left to do, in order."""
+    if document.charge_bits is None:
+        return [resumed_job(free_maker(campaign).relax_maker, document, place, parent, common)]
+    maker = two_step_maker(campaign)
+    if not common["sites"].has_surrogate_step:
+        return [resumed_job(maker.relax_maker, document, place, parent, common)]
+    first = finished_start(place.runs(document.job_uuids["surrogate relax"]))
+    if first is not None:
+        return [resumed_job(maker.relax_maker, document, place, first, common)]
+    step_1 = resumed_job(maker.surrogate_relax_maker, document, place, parent, common)
+    step_2 = maker.make_second_step(maker.relax_maker, step_1.output, common)
+    return [step_1, with_uuid(step_2, document.job_uuids["relax"])]
 
 
 def unrelaxed(campaign: Campaign, document: ConfigurationDoc) -> tuple[Structure, ChargeSites]:
@@ -74,15 +81,26 @@ def two_step_maker(campaign: Campaign) -> TwoStepRelaxMaker:
     """The two-step protocol, its k-mesh decided on the idealised supercell so that no relaxed cell changes it."""
     maker = TwoStepRelaxMaker.from_protocol(campaign.protocol, campaign.couple)
     for step in (maker.surrogate_relax_maker, maker.relax_maker):
-        step.input_set_generator.kpoints_mesh = _mesh(campaign)
+        _configure(step, campaign)
     return maker
 
 
 def free_maker(campaign: Campaign) -> FreeRelaxMaker:
     """The free relaxation with the same k-mesh."""
     maker = FreeRelaxMaker.from_protocol(campaign.protocol, campaign.couple)
-    maker.relax_maker.input_set_generator.kpoints_mesh = _mesh(campaign)
+    _configure(maker.relax_maker, campaign)
     return maker
+
+
+def _configure(maker: ChargeOrderedVaspMaker, campaign: Campaign) -> None:
+    """What the campaign file says of every VASP run."""
+    file = campaign.file
+    maker.input_set_generator.kpoints_mesh = _mesh(campaign)
+    maker.input_set_generator.user_incar_settings |= file.launch.incar
+    maker.on_lost_ordering = file.on_lost_ordering
+    maker.max_continuations = file.launch.max_continuations
+    if file.launch.wall_time_minutes is not None:
+        maker.run_vasp_kwargs["wall_time"] = round(60 * file.launch.wall_time_minutes)
 
 
 def configuration_jobs(
@@ -101,17 +119,6 @@ def configuration_jobs(
 
 def _mesh(campaign: Campaign) -> tuple[int, int, int]:
     return campaign.protocol.kpoints(campaign.cell.structure.lattice)
-
-
-def _finished_first_step(document: ConfigurationDoc, docs: Store | None) -> OutputReference | None:
-    """Reference to the output of step 1 if it is in the store and passed its audit."""
-    uuid = document.job_uuids.get("surrogate relax")
-    if docs is None or uuid is None:
-        return None
-    found = docs.query_one({"uuid": uuid}, properties=["output.document", "output.audit.passed"])
-    output = (found or {}).get("output", {})
-    finished = output.get("document") == "VaspStepDoc" and output.get("audit", {}).get("passed", False)
-    return OutputReference(uuid) if finished else None
 
 
 def _same_campaign(campaign: Campaign, document: ConfigurationDoc) -> None:

@@ -18,6 +18,7 @@ from ..inputs.protocol import Protocol, load_protocol
 from ..inputs.supercells import HostSupercell, supercell_matrix
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL
 from ..inputs.yaml_files import first_problem, parse_yaml
+from .audit import OnLostOrdering
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -87,6 +88,13 @@ class LaunchChoice(_Strict):
     """How the campaign runs; nothing here changes an energy."""
 
     workers: int = Field(default=1, ge=1, le=1024, description="processes, each running one configuration at a time")
+    incar: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="INCAR tags that change no energy: NCORE, KPAR, NSIM, ..."
+    )
+    max_continuations: int = Field(default=5, ge=0, description="how often a relaxation goes on from its CONTCAR")
+    wall_time_minutes: float | None = Field(
+        default=None, gt=0, description="VASP is stopped (STOPCAR) five minutes before this, then gone on from"
+    )
 
 
 class AcceptChoice(_Strict):
@@ -108,6 +116,9 @@ class CampaignFile(_Strict):
     working_ion: dict[str, WorkingIonChoice] = Field(min_length=1, max_length=1)
     charge: ChargeChoice
     protocol: str = DEFAULT_PROTOCOL
+    on_lost_ordering: OnLostOrdering = Field(
+        default="keep", description="keep the flagged result, retry from a static SCF at the step-1 geometry, or fail"
+    )
     end_members: bool = True
     store: str | None = Field(default=None, description="YAML with a jobflow JOB_STORE; default: SQLite in the folder")
     launch: LaunchChoice = LaunchChoice()

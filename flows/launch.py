@@ -27,6 +27,8 @@ from .campaign_file import Campaign
 LOG_FILE = "run.log"
 STORE_YAML = "store.yaml"
 RUNS_FOLDER = "runs"
+MAX_IDLE_DEATHS = 3
+"""Workers that may end before they take up work: more, and something is wrong with starting them at all."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,15 @@ class Workers:
             "valenceflow.flows.worker",
             str(campaign.path),
             str(write_store_yaml(campaign.folder, stores)),
+            str(os.getpid()),
         ]
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         self._count = count
         self._log: IO[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._idle_deaths = 0
+        self.draining = False
+        """Set it to start no further configuration; those running are finished."""
 
     def __enter__(self) -> Workers:
         self._log = (self.campaign.folder / LOG_FILE).open("ab")
@@ -119,19 +125,24 @@ class Workers:
         deadline = None if stop_after_s is None else monotonic() + stop_after_s
         waiting = list(reversed(configurations))
         busy: dict[int, ConfigurationDoc] = {}
+        deaths: set[str] = set()
         with DefaultSelector() as selector:
             for process in self._processes:
                 selector.register(_pipe(process.stdout), EVENT_READ, process)
             while waiting or busy:
                 if not selector.get_map():
                     raise RuntimeError(f"every worker ended; see {self.campaign.folder / LOG_FILE}")
-                if deadline is not None and monotonic() > deadline:
+                if self.draining or (deadline is not None and monotonic() > deadline):
                     waiting.clear()
                 for key, _ in selector.select(timeout=1.0):
                     process = key.data
                     line = _pipe(process.stdout).readline()
                     finished = busy.pop(process.pid, None)
-                    if finished is not None:
+                    if finished is not None and not line and finished.configuration_id not in deaths:
+                        # The worker died: once, its configuration goes on elsewhere from what it left.
+                        deaths.add(finished.configuration_id)
+                        waiting.append(finished)
+                    elif finished is not None:
                         yield Finished(finished, _error_of(line, process))
                     if not line:
                         selector.unregister(_pipe(process.stdout))
@@ -145,11 +156,13 @@ class Workers:
                         yield Started(configuration)
 
     def _replace(self, process: subprocess.Popen[bytes], was_busy: bool) -> subprocess.Popen[bytes] | None:
-        """A new worker for one that ended in the middle of its work; none for one that never came up."""
+        """A new worker for one that ended; none once several ended without having taken up any work."""
         process.wait()
         self._processes.remove(process)
         if not was_busy:
-            return None
+            self._idle_deaths += 1
+            if self._idle_deaths >= MAX_IDLE_DEATHS:
+                return None
         fresh = self._start()
         self._processes.append(fresh)
         return fresh

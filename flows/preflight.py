@@ -7,6 +7,7 @@ from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
 
 from .campaign_file import Campaign
 from .engines import check_fault, engine_environment, vasp_problems
+from .leash import leashed
 
 STUB_POTCARS = "stub-potcars"
 
@@ -65,6 +66,14 @@ def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> N
 
 
 def worker_environment(campaign: Campaign, engine: str, fault: str | None = None) -> dict[str, str]:
-    """Environment for the workers; for a rehearsal, stub POTCARs are written into the campaign's folder."""
+    """Environment for the workers; for a rehearsal, stub POTCARs are written into the campaign's folder.
+
+    VASP is put on a leash, so that it ends with its worker however that ends.
+    """
     functional = campaign.protocol.potcar.functional
-    return engine_environment(engine, campaign.folder / STUB_POTCARS, functional, potcar_labels(campaign), fault)
+    own = engine_environment(engine, campaign.folder / STUB_POTCARS, functional, potcar_labels(campaign), fault)
+    commands = {
+        "ATOMATE2_VASP_CMD": str(ATOMATE2_SETTINGS.VASP_CMD),
+        "ATOMATE2_VASP_GAMMA_CMD": str(ATOMATE2_SETTINGS.VASP_GAMMA_CMD),
+    }
+    return {**own, **{name: leashed(own.get(name, command)) for name, command in commands.items()}}

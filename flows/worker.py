@@ -1,6 +1,6 @@
 """A worker process of the local launcher: reads configurations as JSON lines, runs each flow, answers with JSON lines.
 
-    python -m valenceflow.flows.worker CAMPAIGN.yaml STORE.yaml
+    python -m valenceflow.flows.worker CAMPAIGN.yaml STORE.yaml LAUNCHER_PID
 
 Everything that flows and libraries print goes to standard error (the launcher's log); standard output carries answers
 alone. On SIGTERM the worker takes its VASP processes with it.
@@ -24,6 +24,7 @@ from ..stores.connect import stores_from_yaml
 from ..stores.documents import ConfigurationDoc
 from .campaign import configuration_flow
 from .campaign_file import Campaign, read_campaign
+from .leash import die_with_parent
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _stop)
+    die_with_parent(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's, who asks us to stop
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     campaign = read_campaign(Path(sys.argv[1]))
@@ -49,7 +51,7 @@ def run_configuration(campaign: Campaign, document: ConfigurationDoc, job_store:
     identity = {"configuration_id": document.configuration_id}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        flow = configuration_flow(campaign, document, job_store.docs_store)
+        flow = configuration_flow(campaign, document, job_store.docs_store, folder.parent)
         # raise_immediately off: our jobs return their failures; what still raises must not take the worker down.
         run_locally(
             flow, store=job_store, create_folders=True, root_dir=folder, allow_external_references=True, log=False

@@ -1,0 +1,136 @@
+"""Going on where a campaign was interrupted: finished steps are not run again, a half-done one goes on from CONTCAR.
+
+Decisions come from documents in the store and, for runs that were killed and left none, from what lies in their folder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobflow import Job
+from maggma.core import Store
+from pymatgen.core import Structure
+
+from ..inputs.substitution import ChargeSites
+from ..stores.documents import ConfigurationDoc, RunHistory, VaspStepDoc
+from ..stores.step_runs import StepRuns, step_runs
+from .follow_up import StartingPoint, follow_up, next_start, read_contcar
+from .step_document import START_FILE, STEP_FILE
+from .vasp_job import ChargeOrderedVaspMaker
+
+_BULK = ("frames", "task")
+
+
+@dataclass(frozen=True)
+class KilledRun:
+    """A run that started and left no document: where it got to."""
+
+    folder: Path
+    structure: Structure
+    site_order: list[int]
+    history: RunHistory
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to look for what a configuration has done: the store, and the folder of its runs (None: store alone)."""
+
+    docs: Store | None
+    folder: Path | None = None
+
+    def runs(self, uuid: str) -> StepRuns | None:
+        """Runs of a step that left documents."""
+        return None if self.docs is None else step_runs(self.docs, [uuid]).get(uuid)
+
+
+def finished_start(runs: StepRuns | None) -> StartingPoint | None:
+    """Where the next step starts, if this one is finished and passed its audit."""
+    if runs is None or runs.goes_on or not runs.passed:
+        return None
+    result = runs.result
+    return StartingPoint(structure=result["structure"], site_order=list(result["site_order"]))
+
+
+def resumed_job(
+    maker: ChargeOrderedVaspMaker,
+    document: ConfigurationDoc,
+    place: Place,
+    origin: StartingPoint,
+    common: dict[str, Any],
+) -> Job:
+    """The next job of one step: a fresh one, or the one that goes on from what is there.
+
+    Parameters
+    ----------
+    maker : of the step.
+    document : the configuration.
+    place : where to look.
+    origin : where the step starts when nothing is there.
+    common : sites, reference and intent.
+    """
+    uuid = document.job_uuids[maker.step]
+    runs = place.runs(uuid)
+    index = 1 if runs is None else len(runs.documents) + 1
+    job = _continued(maker, runs, origin, common) or maker.make(
+        origin.structure, site_order=origin.site_order, **common
+    )
+    killed = killed_run(place.folder, maker, common["sites"]) if place.folder is not None else None
+    if killed is not None:
+        job = maker.make(
+            killed.structure, site_order=killed.site_order, history=killed.history, origin=origin, **common
+        )
+    job.set_uuid(uuid)
+    job.index = index
+    return job
+
+
+def _continued(
+    maker: ChargeOrderedVaspMaker, runs: StepRuns | None, origin: StartingPoint, common: dict[str, Any]
+) -> Job | None:
+    """The follow-up that the newest run asked for."""
+    if runs is None or not runs.goes_on:
+        return None
+    last = VaspStepDoc.model_validate({k: v for k, v in runs.last.items() if k not in _BULK and not k.startswith("@")})
+    after = next_start(Path(last.folder.split(":", maxsplit=1)[-1]), last)
+    context = maker.context(last.structure, common["sites"], common["reference"], common["intent"], last.history)
+    return follow_up(maker, last, context, after, origin)
+
+
+def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) -> KilledRun | None:
+    """The newest run of a step if it left no document but a CONTCAR to go on from.
+
+    Parameters
+    ----------
+    folder : of the configuration, with all its attempts.
+    maker : of the step.
+    sites : charge states in parent order.
+    """
+    starts = sorted(folder.glob(f"*/*/{START_FILE}"), key=lambda path: path.stat().st_mtime)
+    mine = [(path, content) for path in starts if (content := _start(path)).get("step") == maker.step]
+    if not mine or (mine[-1][0].parent / STEP_FILE).exists():
+        return None
+    path, content = mine[-1]
+    occupants = "surrogate" if maker.step == "surrogate relax" else "redox"
+    try:
+        order = [int(i) for i in content["site_order"]]
+        symbols = [sites.symbol(i, occupants) for i in order]  # type: ignore[arg-type]  # one of two literals
+        history = RunHistory.model_validate(content["history"])
+    except (KeyError, ValueError, IndexError, TypeError):
+        return None  # a start file that was cut off or edited: the step starts anew
+    structure = read_contcar(path.parent, symbols)
+    if structure is None:
+        return None
+    note = "went on from the CONTCAR of a run that was killed"
+    changes = {"killed_folder": str(path.parent), "tried": [*history.tried, note]}
+    return KilledRun(path.parent, structure, order, history.model_copy(update=changes))
+
+
+def _start(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
