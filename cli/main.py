@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import doctor, init, query, run, status
+from . import control, doctor, init, query, run, status
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -48,6 +48,8 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="run")(run.run)
 app.command(name="status")(status.status)
 app.command(name="retry")(run.retry)
+app.command(name="pause")(control.pause)
+app.command(name="cancel")(control.cancel)
 app.command(name="query")(query.query)
 
 

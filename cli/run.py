@@ -145,6 +145,8 @@ def _watch(console: Console, prepared: Prepared, options: RunOptions, environmen
                         console.print(_outcome_line(prepared, event.configuration.calculation_id), highlight=False)
                 else:
                     progress.update(task, description=event.configuration.joint_key)
+        if prepared.ended:
+            console.print(f"ended early: {prepared.ended}", highlight=False, markup=False)
     except KeyboardInterrupt:
         console.print("stopped; finished configurations are kept, and `valenceflow run` goes on from here")
         raise

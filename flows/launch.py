@@ -11,11 +11,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
-from time import monotonic
 from typing import IO, Any
 
 import yaml
@@ -87,8 +86,6 @@ class Workers:
         self._log: IO[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._idle_deaths = 0
-        self.draining = False
-        """Set it to start no further configuration; those running are finished."""
 
     def __enter__(self) -> Workers:
         self._log = (self.campaign.folder / LOG_FILE).open("ab")
@@ -113,16 +110,15 @@ class Workers:
         )
 
     def run(
-        self, configurations: Sequence[ConfigurationDoc], stop_after_s: float | None = None
+        self, configurations: Sequence[ConfigurationDoc], keep_starting: Callable[[], bool] = lambda: True
     ) -> Iterator[Started | Finished]:
         """Run configurations in the given order, yielding what happens.
 
         Parameters
         ----------
         configurations : what to run.
-        stop_after_s : start no further configuration after so many seconds; those running are finished.
+        keep_starting : asked about once a second; once it says no, those running are finished and no others started.
         """
-        deadline = None if stop_after_s is None else monotonic() + stop_after_s
         waiting = list(reversed(configurations))
         busy: dict[int, ConfigurationDoc] = {}
         deaths: set[str] = set()
@@ -132,7 +128,7 @@ class Workers:
             while waiting or busy:
                 if not selector.get_map():
                     raise RuntimeError(f"every worker ended; see {self.campaign.folder / LOG_FILE}")
-                if self.draining or (deadline is not None and monotonic() > deadline):
+                if not keep_starting():
                     waiting.clear()
                 for key, _ in selector.select(timeout=1.0):
                     process = key.data

@@ -9,11 +9,13 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from ..stores.builders import build_calculations, pending, record_failure
 from ..stores.connect import STORE_FILE, Stores, sqlite_stores, stores_from_yaml
 from ..stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from .campaign_file import Campaign
+from .control import Quorum, clear_requests, requested
 from .failures import REMEDIES
 from .launch import Finished, Started, Workers, run_folder
 from .manifest import register_campaign, with_attempts
@@ -31,6 +33,7 @@ class Prepared:
     stores : its stores.
     configurations : all of them.
     todo : those that this run will do, in order.
+    ended : why the run ended before everything was done, empty otherwise.
     """
 
     campaign: Campaign
@@ -38,6 +41,7 @@ class Prepared:
     stores: Stores
     configurations: list[ConfigurationDoc]
     todo: list[ConfigurationDoc] = field(default_factory=list)
+    ended: str = ""
 
 
 def campaign_stores(campaign: Campaign) -> Stores:
@@ -129,24 +133,68 @@ def matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
     return any(configuration.joint_key == key or configuration.configuration_id.startswith(key) for key in only)
 
 
+class CancelRequestedError(Exception):
+    """`valenceflow cancel` was called."""
+
+
 def run_prepared(
     prepared: Prepared, workers: int, environment: Mapping[str, str], stop_after_s: float | None = None
 ) -> Iterator[Started | Finished]:
-    """Run what is to be done, keeping each result before it is reported."""
-    count = min(workers, len(prepared.todo))
-    with Workers(prepared.campaign, prepared.stores, count, environment) as pool:
-        for event in pool.run(prepared.todo, stop_after_s):
-            if isinstance(event, Finished):
-                keep(prepared, event)
-            yield event
+    """Run what is to be done, keeping each result before it is reported; `prepared.ended` says why it ended early.
+
+    Parameters
+    ----------
+    prepared : from `prepare`.
+    workers : processes.
+    environment : for the workers.
+    stop_after_s : start no further configuration after so many seconds.
+    """
+    folder = prepared.campaign.folder
+    clear_requests(folder)
+    deadline = None if stop_after_s is None else monotonic() + stop_after_s
+    quorum = Quorum(prepared.campaign.file.accept.failed_at_most, len(prepared.configurations), _failed(prepared))
+
+    def keep_starting() -> bool:
+        asked = requested(folder)
+        if asked == "cancel":
+            raise CancelRequestedError
+        if asked == "pause":
+            prepared.ended = "paused by `valenceflow pause`"
+        elif quorum.is_lost:
+            prepared.ended = quorum.reason
+        elif deadline is not None and monotonic() > deadline:
+            prepared.ended = "the time to start configurations is over"
+        return not prepared.ended
+
+    try:
+        with Workers(prepared.campaign, prepared.stores, min(workers, len(prepared.todo)), environment) as pool:
+            for event in pool.run(prepared.todo, keep_starting):
+                if isinstance(event, Finished):
+                    quorum.failed += keep(prepared, event)
+                yield event
+    except CancelRequestedError:
+        prepared.ended = "cancelled by `valenceflow cancel`; what is finished stays"
 
 
-def keep(prepared: Prepared, event: Finished) -> None:
-    """Copy a finished configuration into `calculations`; one that left no document gets a FailureDoc."""
-    cell = prepared.campaign.cell
-    written = build_calculations(prepared.stores, cell, [event.configuration])
-    if not written and pending(prepared.stores, [event.configuration]):
-        record_failure(prepared.stores, cell, event.configuration, vanished(prepared.campaign, event))
+def _failed(prepared: Prepared) -> int:
+    """Configurations of this engine that failed in earlier runs."""
+    ids = {c.calculation_id for c in prepared.configurations}
+    found = prepared.stores.collection("calculations").query({"state": {"$ne": "completed"}}, ["calculation_id"])
+    return sum(c["calculation_id"] in ids for c in found)
+
+
+def keep(prepared: Prepared, event: Finished) -> bool:
+    """Copy a finished configuration into `calculations`; returns whether it failed.
+
+    One that left no document gets a FailureDoc.
+    """
+    cell, configuration = prepared.campaign.cell, event.configuration
+    written = build_calculations(prepared.stores, cell, [configuration])
+    if not written and pending(prepared.stores, [configuration]):
+        record_failure(prepared.stores, cell, configuration, vanished(prepared.campaign, event))
+    criteria = {"calculation_id": configuration.calculation_id}
+    found = prepared.stores.collection("calculations").query_one(criteria, properties=["state"])
+    return found is None or found["state"] != "completed"
 
 
 def vanished(campaign: Campaign, event: Finished) -> FailureDoc:
