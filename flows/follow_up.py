@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import warnings
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from jobflow import Job
 from pydantic import BaseModel, ConfigDict, Field
 from pymatgen.core import Structure
 from pymatgen.io.vasp import Poscar
+from pymatgen.io.vasp.inputs import BadPoscarWarning
 
 from ..inputs.vasp_sets import relax_set, static_set
 from ..stores.documents import RunHistory, StructureField, VaspStepDoc
@@ -91,8 +93,11 @@ def read_contcar(folder: Path, symbols: list[str]) -> Structure | None:
         if not path.exists() or path.stat().st_size == 0:
             continue
         try:
-            structure = Poscar.from_file(path, check_for_potcar=False).structure
-        except (ValueError, IndexError, EOFError, OSError):  # cut off in the middle of a line
+            with warnings.catch_warnings():
+                # pymatgen warns and guesses elements where a file is cut off; here that is no structure.
+                warnings.simplefilter("error", BadPoscarWarning)
+                structure = Poscar.from_file(path, check_for_potcar=False).structure
+        except (ValueError, IndexError, EOFError, OSError, BadPoscarWarning):
             return None
         if [site.specie.symbol for site in structure] == symbols:
             return Structure(structure.lattice, structure.species, structure.frac_coords)

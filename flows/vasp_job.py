@@ -7,6 +7,7 @@ ordering may be tried again (`follow_up`). Built on atomate2's BaseVaspMaker, wh
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from emmet.core.tasks import TaskDoc
 from jobflow import Job, Response, job
 from monty.serialization import dumpfn
 from pymatgen.core import Structure
+from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
 
 from ..inputs.substitution import ChargeSites, Occupants, StepStructure, step_structure
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL, ChargeOrderedSetGenerator, relax_set
@@ -155,7 +157,9 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         fresh_wall_clock()
         run_vasp(**self.run_vasp_kwargs)
         clock.lap("vasp and custodian")
-        task = get_vasp_task_document(folder, **self.task_document_kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnconvergedVASPWarning)  # the audit says it, with the forces
+            task = get_vasp_task_document(folder, **self.task_document_kwargs)
         assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
         task.task_label = self.name
         outputs = read_vasp_outputs(folder, task)

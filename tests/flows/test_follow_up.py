@@ -1,0 +1,180 @@
+"""Going on from CONTCAR and rescuing lost orderings, run for real on the stand-in."""
+
+import gzip
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from atomate2.vasp.powerups import update_user_incar_settings
+from jobflow import run_locally
+from pymatgen.io.vasp import Incar
+from valenceflow.flows.follow_up import LADDER, read_contcar, take_wavecar
+from valenceflow.flows.harvest import archived_frames, partial_frames
+from valenceflow.flows.rehearsal.command import rehearsal_command
+from valenceflow.flows.two_step import TwoStepRelaxMaker
+from valenceflow.stores.connect import sqlite_stores
+from valenceflow.stores.step_runs import step_runs
+
+
+@pytest.fixture
+def run(tmp_path, stub_potcars):
+    """Function that runs a flow and gives its runs by step name, frames loaded."""
+
+    def start(flow):
+        stores = sqlite_stores(tmp_path / "store.sqlite")
+        job_store = stores.job_store()
+        run_locally(flow, store=job_store, create_folders=True, root_dir=tmp_path, log=False)
+        runs = step_runs(stores.docs(), flow.job_uuids)
+        names = {job.uuid: job.name for job in flow.jobs}
+        return {names[uuid]: found for uuid, found in runs.items()}, job_store
+
+    return start
+
+
+def maker(command=None, **relax):
+    made = TwoStepRelaxMaker()
+    for step in (made.surrogate_relax_maker, made.relax_maker):
+        # Custodian's own continuation (UnconvergedErrorHandler) is left out, so that ours is seen.
+        step.run_vasp_kwargs["handlers"] = []
+        if command is not None:
+            step.run_vasp_kwargs |= {"vasp_cmd": command, "vasp_gamma_cmd": command}
+    for name, value in relax.items():
+        setattr(made.relax_maker, name, value)
+    return made
+
+
+def test_an_unconverged_relaxation_goes_on_until_it_converges(run, half_filled):
+    flow = update_user_incar_settings(maker().make(half_filled()), {"NSW": 9})
+    runs, _ = run(flow)
+    surrogate = runs["surrogate relax"]
+    assert surrogate.last["document"] == "VaspStepDoc", surrogate.last["exception"]
+    assert len(surrogate.documents) > 1
+    assert [d["continues"] for d in surrogate.documents] == [True] * (len(surrogate.documents) - 1) + [False]
+    assert surrogate.passed
+    assert surrogate.result["history"]["continuation"] == len(surrogate.documents) - 1
+    assert surrogate.n_ionic_steps == sum(d["n_ionic_steps"] for d in surrogate.documents)
+    # Each run begins one step beyond where the one before ended, and no energy jumps up between them.
+    energies = [d["energy"] for d in surrogate.documents]
+    assert energies == sorted(energies, reverse=True)
+    assert runs["relax"].passed
+    assert runs["relax"].result["achieved"]["relation"] == "kept"
+
+
+def test_a_relaxation_that_never_converges_ends_at_its_limit_and_stops_step_two(run, half_filled):
+    made = maker()
+    made.surrogate_relax_maker.max_continuations = 2
+    flow = update_user_incar_settings(made.make(half_filled()), {"NSW": 2})
+    runs, _ = run(flow)
+    assert len(runs["surrogate relax"].documents) == 3
+    assert not runs["surrogate relax"].passed
+    assert not runs["surrogate relax"].goes_on
+    assert "relax" not in runs
+
+
+def test_moments_are_asserted_anew_in_every_continuation(run, half_filled, tmp_path):
+    flow = update_user_incar_settings(maker().make(half_filled()), {"NSW": 9})
+    runs, _ = run(flow)
+    folders = [d["folder"].split(":", maxsplit=1)[1] for d in runs["surrogate relax"].documents]
+    assert len(folders) > 1
+    moments = [incar_of(folder)["MAGMOM"] for folder in folders]
+    assert all(m == moments[0] for m in moments)
+    assert set(moments[0]) == {0.0, 4.0}
+
+
+def test_a_lost_ordering_is_tried_again_and_what_did_not_help_is_said(run, half_filled, olivine):
+    command = rehearsal_command("springs", fault="spin-flip:3")
+    runs, _ = run(maker(command, on_lost_ordering="retry").make(half_filled()))
+    relax = runs["relax"]
+    steps = [d["step"] for d in relax.documents]
+    assert steps == ["relax", *["rescue static"] * len(LADDER)]
+    assert relax.result is relax.documents[0]
+    assert relax.result["achieved"]["relation"] == "delocalised"
+    assert len(relax.tried) == len(LADDER) + 1
+    assert relax.tried[-1].startswith("the last try did not help")
+    assert "AMIX" in relax.tried[1]
+    written = incar_of(relax.documents[-1]["folder"].split(":", maxsplit=1)[1])
+    assert (written["NSW"], written["LWAVE"], written["AMIX"]) == (0, True, LADDER[1]["AMIX"])
+    assert set(written["MAGMOM"]) == {0.0, 4.0, 5.0}
+
+
+def test_a_rescue_that_helps_is_relaxed_from_its_wavecar(run, half_filled, tmp_path):
+    # The stand-in loses the order in relaxations only: a wrapper leaves the fault out once a WAVECAR was made.
+    lossy, plain = rehearsal_command("springs", fault="spin-flip:3"), rehearsal_command("springs")
+    script = tmp_path / "vasp.sh"
+    script.write_text(
+        "#!/bin/sh\n"
+        f'if grep -q "LWAVE = True" INCAR; then echo stub > WAVECAR; exec {plain}; fi\n'
+        f'if grep -q "ISTART = 1" INCAR; then test -s WAVECAR || exit 3; exec {plain}; fi\n'
+        f"exec {lossy}\n"
+    )
+    script.chmod(0o755)
+    runs, _ = run(maker(str(script), on_lost_ordering="retry").make(half_filled()))
+    relax = runs["relax"]
+    assert [d["step"] for d in relax.documents] == ["relax", "rescue static", "relax"]
+    assert relax.result is relax.documents[-1]
+    assert relax.result["achieved"]["relation"] == "kept"
+    static = relax.documents[1]["folder"].split(":", maxsplit=1)[1]
+    assert not read_names(static) & {"WAVECAR", "WAVECAR.gz"}, "the WAVECAR was moved, not kept twice"
+
+
+def incar_of(folder):
+    return Incar.from_str(gzip.decompress((Path(folder) / "INCAR.gz").read_bytes()).decode())
+
+
+def read_names(folder):
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def test_a_lost_ordering_can_be_a_failure(run, half_filled):
+    command = rehearsal_command("springs", fault="spin-flip:3")
+    runs, _ = run(maker(command, on_lost_ordering="fail").make(half_filled()))
+    assert not runs["relax"].passed
+    codes = [f["code"] for f in runs["relax"].result["audit"]["findings"] if f["severity"] == "failure"]
+    assert codes == ["ordering"]
+
+
+def test_custodians_archives_and_killed_runs_give_their_frames_back(run, half_filled, tmp_path):
+    runs, job_store = run(maker().make(half_filled()))
+    document = runs["relax"].result
+    folder = tmp_path / document["folder"].split("/")[-1]
+    whole = partial_frames(folder, "killed")
+    assert len(whole.energies) == document["n_ionic_steps"]
+    assert whole.energies[-1] == pytest.approx(document["energy"], abs=1e-7)
+    assert whole.origins == ["killed"] * len(whole.energies)
+    stored = job_store.get_output(document["uuid"], load=True)
+    frames = stored["frames"] if isinstance(stored, dict) else stored.frames
+    expected = frames["magmoms"] if isinstance(frames, dict) else frames.magmoms
+    assert np.allclose(whole.magmoms, expected)
+    # As custodian packs what it restarts from; a name that points elsewhere is left alone.
+    inner = tmp_path / "error.1"
+    inner.mkdir()
+    for name in ("vasprun.xml.gz", "OUTCAR.gz"):
+        shutil.copy(folder / name, inner / name)
+    with tarfile.open(folder / "error.1.tar.gz", "w:gz") as tar:
+        tar.add(inner, arcname="error.1")
+        tar.add(inner / "OUTCAR.gz", arcname="../../OUTCAR.gz")
+    (series,) = archived_frames(folder, whole.symbols)
+    assert series.energies == whole.energies
+    assert set(series.origins) == {"error.1"}
+    assert archived_frames(folder, ["Na"]) == []
+
+
+def test_a_contcar_of_other_sites_or_cut_off_is_not_gone_on_from(tmp_path, half_filled):
+    structure = half_filled().get_sorted_structure()
+    symbols = [site.specie.symbol for site in structure]
+    assert read_contcar(tmp_path, symbols) is None
+    structure.to(filename=str(tmp_path / "POSCAR"), fmt="poscar")
+    text = (tmp_path / "POSCAR").read_text()
+    (tmp_path / "CONTCAR").write_text(text)
+    assert read_contcar(tmp_path, symbols) is not None
+    assert read_contcar(tmp_path, symbols[::-1]) is None
+    for length in (0, 30, len(text) // 2):
+        (tmp_path / "CONTCAR").write_text(text[:length])
+        assert read_contcar(tmp_path, symbols) is None
+
+
+def test_a_missing_wavecar_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no WAVECAR to start from"):
+        take_wavecar(f"host:{tmp_path}", tmp_path)
