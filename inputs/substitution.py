@@ -161,7 +161,13 @@ def step_structure(
                 f"parent site {parent} holds {here.specie.symbol} where {' or '.join(sorted(expected))} belongs"
             )
     symbols = [sites.symbol(parent, occupants) for parent in order]
-    ranks = [(Element(symbol).X, symbol, parent) for symbol, parent in zip(symbols, order, strict=True)]
+    # Within the redox element, sites stand as in step 1 (Fe3+ where Ga was, before Fe2+), so that POSCAR and MAGMOM of
+    # both steps show the charge order in blocks, and usually in one order.
+    in_step_1 = [sites.symbol(parent, "surrogate") for parent in order]
+    ranks = [
+        (Element(symbol).X, symbol, Element(first).X, first, parent)
+        for symbol, first, parent in zip(symbols, in_step_1, order, strict=True)
+    ]
     sorting = sorted(range(len(order)), key=ranks.__getitem__)
     positions: NDArray[np.float64] = structure.frac_coords
     return StepStructure(

@@ -100,9 +100,20 @@ def check_step(step, parent, sites, occupants):
             symbol = sites.couple.surrogate.element if high and occupants == "surrogate" else symbol
             moment = sites.couple.state(high).magmom if symbol == sites.couple.element else 0.0
         assert (here.specie.symbol, here.properties) == (symbol, {"magmom": moment})
+    # Within a block, each charge state keeps the parent's order.
+    high = {site for site, bit in zip(sites.redox_sites, sites.is_high, strict=True) if bit}
     for symbol in blocks(step.structure):
         origins = [o for here, o in zip(step.structure, step.site_order, strict=True) if here.specie.symbol == symbol]
-        assert origins == sorted(origins)
+        for state in (high, set(origins) - high):
+            of_state = [origin for origin in origins if origin in state]
+            assert of_state == sorted(of_state)
+
+
+@pytest.mark.parametrize("element", sorted(COUPLES))
+def test_every_site_of_an_olivine_keeps_its_place_in_poscar_from_step_one_to_step_two(element):
+    parent = olivine(COUPLES[element], [False, True, True, False], seed=7)
+    sites = charge_sites(parent, COUPLES[element])
+    assert step_structure(parent, sites, "surrogate").site_order == step_structure(parent, sites, "redox").site_order
 
 
 @pytest.mark.parametrize(
