@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 
+from .fault_requests import parse_fault
+
 ENGINES = ("springs", "chgnet", "chgnet-states")
 """springs: a toy without torch; chgnet: pretrained CHGNet; chgnet-states: one surface per charge order."""
 
@@ -35,13 +37,13 @@ def rehearsal_command(engine: str = DEFAULT_ENGINE, fault: str | None = None, st
     Parameters
     ----------
     engine : one of `ENGINES`.
-    fault : a fault to inject, `NAME` or `NAME:ARGUMENT`.
+    fault : a fault to inject, `NAME[:ARGUMENT][@CONDITION,...]` (see fault_requests.py).
     steps : make exactly so many ionic steps, for benchmarks.
 
     Raises
     ------
     ValueError
-        If there is no such engine.
+        If there is no such engine or fault.
 
     Examples
     --------
@@ -52,6 +54,7 @@ def rehearsal_command(engine: str = DEFAULT_ENGINE, fault: str | None = None, st
         raise ValueError(f"unknown rehearsal engine {engine!r}; choose one of {', '.join(ENGINES)}")
     words = [sys.executable, "-m", "valenceflow.flows.rehearsal.executable", "--engine", engine]
     if fault is not None:
+        parse_fault(fault)
         words += ["--fault", fault]
     if steps is not None:
         words += ["--steps", str(steps)]

@@ -7,6 +7,19 @@ class InputError(Exception):
     """An input that VASP would refuse; the message is what it would print."""
 
 
+class Stopped(Exception):  # noqa: N818 - a fault ends the process as asked; nothing went wrong here
+    """The process ends here and leaves its files as they are.
+
+    Parameters
+    ----------
+    status : exit status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
+
 def bad_item(tag: str, code: int, found: int) -> InputError:
     """Return VASP's complaint about one INCAR tag.
 

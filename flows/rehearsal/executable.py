@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .command import DEFAULT_ENGINE, ENGINE_VARIABLE, ENGINES
+from .fault_requests import FAULT_VARIABLE, fault_list, requested_fault
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.engine not in ENGINES:
         parser.error(f"{ENGINE_VARIABLE}={options.engine!r} is no engine; choose one of {', '.join(ENGINES)}")
+    if options.fault == "list":
+        print(fault_list())
+        return 0
     # Workers already share the cores; set before numpy and torch are loaded.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
@@ -32,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .run import run  # noqa: PLC0415
 
     try:
-        fault = make_fault(options.fault)
+        fault = make_fault(requested_fault(options.fault))
     except ValueError as err:
         parser.error(str(err))
     return run(Path.cwd(), options.engine, fault, options.steps)
@@ -46,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get(ENGINE_VARIABLE, DEFAULT_ENGINE),
         help=f"the physics (default: ${ENGINE_VARIABLE}, else {DEFAULT_ENGINE})",
     )
-    parser.add_argument("--fault", metavar="NAME[:ARG]", help="put a fault into the run, for example spin-flip")
+    parser.add_argument(
+        "--fault",
+        metavar="NAME[:ARG][@WHERE]",
+        help=f"put a fault into the run; `list` names them (default: ${FAULT_VARIABLE})",
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="make exactly N ionic steps (for benchmarks)")
     return parser
 

@@ -24,6 +24,7 @@ class Frame:
     scf_converged : whether the last change was below EDIFF within NELM steps.
     first_energy : energy of the first frame, eV.
     seconds : wall time that the frame took.
+    entropy : electronic entropy term -TS, eV; the placeholder bands have none.
     """
 
     index: int
@@ -33,6 +34,7 @@ class Frame:
     scf_converged: bool
     first_energy: float
     seconds: float
+    entropy: float = 0.0
 
     @property
     def energy(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TextIO
 
@@ -24,7 +25,13 @@ def ionic_line(frame: Frame, settings: Settings) -> str:
     free = _fortran(frame.energy, 8, lead=False)
     change = _fortran(frame.energy - frame.first_energy, 6, lead=False)
     line = f"{frame.index:4d} F= {free} E0= {free}  d E ={change}"
-    return line + (f"  mag={frame.magnetisation(settings):11.4f}\n" if settings.spin_polarised else "\n")
+    return line + (f"  mag={fixed(frame.magnetisation(settings), 11, 4)}\n" if settings.spin_polarised else "\n")
+
+
+def fixed(value: float, width: int, digits: int) -> str:
+    """Write a number as Fortran's F format does: stars where it does not fit, NaN where it is none."""
+    text = "NaN" if math.isnan(value) else f"{value:.{digits}f}"
+    return f"{text:>{width}}" if len(text) <= width else "*" * width
 
 
 def _fortran(value: float, digits: int, *, lead: bool = True) -> str:
@@ -45,19 +52,28 @@ class Oszicar:
 
     def add(self, frame: Frame) -> None:
         """Write an ionic step and flush."""
+        self.begin(frame)
+        self._put([ionic_line(frame, self._settings)])
+
+    def begin(self, frame: Frame) -> None:
+        """Write the electronic steps of an ionic step."""
         lines = [_HEADER]
         before = 0.0
         for number, energy in enumerate(frame.scf_energies, start=1):
             lines.append(scf_line(number, energy, energy - before))
             before = energy
-        lines.append(ionic_line(frame, self._settings))
-        for stream in (self._file, self._screen):
-            stream.writelines(lines)
-            stream.flush()
+        self._put(lines)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    break_off = close
+
+    def _put(self, lines: list[str]) -> None:
+        for stream in (self._file, self._screen):
+            stream.writelines(lines)
+            stream.flush()
 
 
 class Positions:
@@ -79,6 +95,8 @@ class Positions:
     def close(self) -> None:
         """Close the files."""
         self._xdatcar.close()
+
+    break_off = close
 
     def _configuration(self, crystal: Crystal, index: int) -> str:
         lines = [f"{crystal.comment:<40}", "           1"]

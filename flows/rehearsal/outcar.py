@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .crystal import Crystal
 from .frames import EV_PER_A3_IN_KBAR, Frame
 from .inputs import Inputs
+from .oszicar import fixed
 from .placeholders import Bands
 from .settings import Settings
 
@@ -66,6 +67,19 @@ class Outcar:
         self._file.write("".join(parts))
         self._file.flush()
 
+    def begin(self, frame: Frame) -> None:
+        """Write the electronic steps of an ionic step that comes to no result."""
+        self.say(self._electronic_steps(frame))
+
+    def say(self, text: str) -> None:
+        """Write a message and flush."""
+        self._file.write(f"{text}\n")
+        self._file.flush()
+
+    def break_off(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
+
     def close(self) -> None:
         """Write the last tables and the timing, which only a finished run has."""
         self._file.write(f"    4ORBIT:  cpu time{0:12.4f}: real time{0:12.4f}\n{self._tables}\n")
@@ -74,7 +88,7 @@ class Outcar:
 
     def _electronic_steps(self, frame: Frame) -> str:
         moment = frame.magnetisation(self._settings)
-        electrons = f" number of electron {self._inputs.n_electrons:15.7f} magnetization {moment:15.7f}\n"
+        electrons = f" number of electron {self._inputs.n_electrons:15.7f} magnetization {fixed(moment, 15, 7)}\n"
         lines, before = [], 0.0
         for number, energy in enumerate(frame.scf_energies, start=1):
             lines.append(f"\n{'-' * 39} Iteration {frame.index:6d}({number:4d})  {'-' * 39}\n\n\n")
@@ -82,6 +96,7 @@ class Outcar:
             lines.append(f" total energy-change (2. order) :{energy - before:14.7E}  ({energy - before:14.7E})\n")
             lines.append(electrons)
             lines.append("\n Free energy of the ion-electron system (eV)\n  " + "-" * 51 + "\n")
+            lines.append(f"  entropy T*S    EENTRO = {frame.entropy:19.8f}\n")
             lines.append(f"  free energy    TOTEN  = {energy:19.8f} eV\n\n")
             lines.append(f"  energy without entropy = {energy:19.8f}  energy(sigma->0) = {energy:19.8f}\n\n")
             before = energy
@@ -158,7 +173,7 @@ def _tags(inputs: Inputs, settings: Settings) -> str:
         f" SYSTEM =  {tags.get('SYSTEM', 'unknown system')}\n POSCAR =  {inputs.crystal.comment}\n\n"
         f" Startparameter for this run:\n"
         f"   PREC   = {str(tags.get('PREC', 'normal'))[:6].lower():<9} normal or accurate\n"
-        f"   ISTART = {tags.get('ISTART', 0):6d}    job   : 0-new  1-cont  2-samecut\n"
+        f"   ISTART = {settings.istart:6d}    job   : 0-new  1-cont  2-samecut\n"
         f"   ICHARG = {tags.get('ICHARG', 2):6d}    charge: 1-file 2-atom 10-const\n"
         f"   ISPIN  = {2 if settings.spin_polarised else 1:6d}    spin polarized calculation?\n"
         "   LNONCOLLINEAR =      F non collinear calculations\n   LSORBIT =      F    spin-orbit coupling\n\n"
@@ -174,7 +189,8 @@ def _tags(inputs: Inputs, settings: Settings) -> str:
         f"   NELECT = {inputs.n_electrons:12.4f}    total number of electrons\n"
         f"   NUPDOWN= {settings.magnetisation:12.4f}    fix difference up-down\n"
         f"   ISMEAR = {tags.get('ISMEAR', 1):5d};   SIGMA  ={tags.get('SIGMA', 0.2):7.2f}  broadening in eV\n"
-        f"   LWAVE  =      F    write WAVECAR\n   LCHARG =      F    write CHGCAR\n"
+        f"   LWAVE  = {'T' if settings.writes_wavefunctions else 'F':>6}    write WAVECAR\n"
+        "   LCHARG =      F    write CHGCAR\n"
         f"   LORBIT = {settings.lorbit:6d}    0 simple, 1 ext, 2 COOP (PROOUT)\n{plus_u}"
         " Linear response parameters\n   LEPSILON=     F    determine dielectric tensor\n"
         " Orbital magnetization related:\n   LCHIMAG   =     F  perturbation theory with respect to B field\n"
@@ -202,15 +218,14 @@ def _plane_waves(inputs: Inputs) -> str:
 
 
 def _site_table(name: str, totals: NDArray[np.float64], crystal: Crystal) -> str:
-    """One value per site, put into the d column for transition metals and into p otherwise."""
+    """One value per site, put into the d column for transition metals and into p otherwise; a fault may drop rows."""
     d_like = {"Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Zr", "Nb", "Mo", "W"}
-    rows = np.array(
-        [[0.0, 0.0, m, m] if s in d_like else [0.0, m, 0.0, m] for s, m in zip(crystal.symbols, totals, strict=True)]
-    )
+    sites = zip(crystal.symbols[: len(totals)], totals, strict=True)
+    rows = np.array([[0.0, 0.0, m, m] if s in d_like else [0.0, m, 0.0, m] for s, m in sites])
     body = "".join(
-        f"{number:5d}     " + "".join(f"{x:8.3f}" for x in row) + "\n" for number, row in enumerate(rows, start=1)
+        f"{number:5d}     " + "".join(fixed(x, 8, 3) for x in row) + "\n" for number, row in enumerate(rows, start=1)
     )
-    totals_row = "tot       " + "".join(f"{x:8.3f}" for x in rows.sum(axis=0)) + "\n"
+    totals_row = "tot       " + "".join(fixed(x, 8, 3) for x in rows.sum(axis=0)) + "\n"
     return _SITE_HEADER.format(name=name) + body + "-" * 50 + "\n" + totals_row
 
 

@@ -13,15 +13,13 @@ from .command import rehearsal_version
 from .crystal import Crystal
 from .descent import descend
 from .engines import Engine, Evaluation, engine_class
-from .errors import InputError
+from .errors import InputError, Stopped
 from .faults import Fault
 from .frames import Frame, scf_energies
 from .inputs import Inputs, read_inputs
-from .oszicar import Oszicar, Positions
-from .outcar import Outcar
-from .placeholders import placeholder_bands
+from .outputs import Outputs
 from .settings import Settings, settings_from
-from .vasprun import Vasprun
+from .wavecar import effective_istart
 
 NEAR_END = 3.0
 """A step counts as one of the last when its forces are below so many times the criterion."""
@@ -47,17 +45,36 @@ def run(folder: Path, engine_name: str, fault: Fault, exact_steps: int | None = 
     print(f" running    1 mpi-ranks, on    1 nodes\n vasp.{version} (rehearsal stand-in of valenceflow: not VASP)")
     try:
         inputs = read_inputs(folder)
+        fault = _fault_here(fault, folder, inputs)
+        inputs = fault.at_inputs(inputs)
         engine = engine_class(engine_name)(inputs.crystal.symbols, inputs.magmoms)
-        fault.at_start(inputs.crystal.symbols)
+        istart = effective_istart(folder, inputs.tags)
     except InputError as err:
         _refuse(err)
         return 1
     print(f" POSCAR found : {len(inputs.blocks):2d} types and {len(inputs.crystal.symbols):7d} ions")
     for tag in inputs.unknown_tags:
         print(f" WARNING: the INCAR tag {tag} is unknown to the rehearsal and was ignored")
-    settings = settings_from(inputs.tags, max(p.energy_cutoff for p in inputs.potentials))
-    _relax(folder, inputs, settings, engine, fault, exact_steps)
+    settings = settings_from(inputs.tags, max(p.energy_cutoff for p in inputs.potentials), istart)
+    outputs = Outputs(folder, inputs, settings, version)
+    try:
+        fault.at_setup(outputs)
+        _relax(inputs, engine, fault, outputs, exact_steps)
+        fault.at_end(folder)
+    except Stopped as stopped:
+        outputs.break_off()
+        return stopped.status
     return 0
+
+
+def _fault_here(fault: Fault, folder: Path, inputs: Inputs) -> Fault:
+    if fault.request is None or fault.request.name == "none":
+        return fault
+    if not fault.request.applies(folder, inputs.crystal.symbols):
+        return Fault()
+    print(f" the rehearsal injects the fault {fault.request.text}")
+    fault.request.leave_mark(folder)
+    return fault
 
 
 def _refuse(err: InputError) -> None:
@@ -71,27 +88,25 @@ def _refuse(err: InputError) -> None:
     )
 
 
-def _relax(
-    folder: Path, inputs: Inputs, settings: Settings, engine: Engine, fault: Fault, exact_steps: int | None
-) -> None:
-    outputs = _Outputs(folder, inputs, settings, rehearsal_version(engine.name))
+def _relax(inputs: Inputs, engine: Engine, fault: Fault, outputs: Outputs, exact_steps: int | None) -> None:
+    settings = outputs.settings
     before: Frame | None = None
     clock = time.monotonic()
     for crystal, evaluation in descend(engine.evaluate, inputs.crystal, relax_cell=settings.relaxes_cell):
-        stop = _stop_request(folder)
+        stop = _stop_request(outputs.folder)
         frame = _frame(crystal, evaluation, settings, before, time.monotonic() - clock, hard=stop == "hard")
         clock = time.monotonic()
         end = _end(frame, before, settings, stop, exact_steps)
         near_end = end.here or _largest_force(frame, settings) < NEAR_END * abs(settings.ediffg)
         frame = fault.on_frame(frame, inputs.crystal.symbols, near_end=near_end)
-        outputs.add(frame, end)
+        fault.before_frame(frame)
+        outputs.add(frame, final=end.here, converged=end.converged, stop=end.stop)
         fault.after_frame(frame.index)
         before = frame
         if end.here:
             break
     outputs.close()
-    _remove_stopcar(folder)
-    fault.at_end()
+    _remove_stopcar(outputs.folder)
 
 
 @dataclass(frozen=True)
@@ -163,31 +178,3 @@ def _remove_stopcar(folder: Path) -> None:
     stopcar = folder / "STOPCAR"
     if stopcar.exists() and stopcar.stat().st_mode & 0o200:
         stopcar.unlink()
-
-
-class _Outputs:
-    """All output files, written step by step."""
-
-    def __init__(self, folder: Path, inputs: Inputs, settings: Settings, version: str) -> None:
-        n_spins = 2 if settings.spin_polarised else 1
-        n_sites, n_points = len(inputs.crystal.symbols), len(inputs.mesh.points)
-        bands = placeholder_bands(inputs.n_electrons, n_sites, n_points, n_spins)
-        self._vasprun = Vasprun(folder, inputs, settings, bands, version)
-        self._outcar = Outcar(folder, inputs, settings, bands, version)
-        self._oszicar = Oszicar(folder, sys.stdout, settings)
-        self._positions = Positions(folder, inputs.blocks)
-        self._converged = False
-
-    def add(self, frame: Frame, end: _End) -> None:
-        self._vasprun.add(frame, final=end.here)
-        self._outcar.add(frame, stop=end.stop, converged=end.converged)
-        self._oszicar.add(frame)
-        self._positions.add(frame)
-        self._converged = end.converged
-
-    def close(self) -> None:
-        if self._converged:
-            print(" reached required accuracy - stopping structural energy minimisation")
-        for writer in (self._vasprun, self._outcar, self._oszicar, self._positions):
-            writer.close()
-        print(" writing wavefunctions", flush=True)

@@ -21,6 +21,8 @@ class Settings:
     lorbit : LORBIT; 10 or more prints the charges and moments of the sites.
     energy_cutoff : ENCUT, eV.
     magnetisation : NUPDOWN, muB, or -1 where it is free.
+    istart : ISTART in effect (see wavecar.py).
+    writes_wavefunctions : LWAVE.
     """
 
     max_steps: int
@@ -34,6 +36,8 @@ class Settings:
     lorbit: int
     energy_cutoff: float
     magnetisation: float
+    istart: int
+    writes_wavefunctions: bool
 
     @property
     def relaxes_cell(self) -> bool:
@@ -46,13 +50,14 @@ class Settings:
         return self.isif >= 1
 
 
-def settings_from(tags: Tags, energy_cutoff: float) -> Settings:
+def settings_from(tags: Tags, energy_cutoff: float, istart: int) -> Settings:
     """Resolve the tags of an INCAR.
 
     Parameters
     ----------
     tags : as read.
     energy_cutoff : largest ENMAX of the potentials, eV, the default of ENCUT.
+    istart : ISTART in effect.
     """
     nsw = tags.get("NSW", 0)
     ibrion = tags.get("IBRION", -1 if nsw <= 1 else 2)
@@ -69,4 +74,6 @@ def settings_from(tags: Tags, energy_cutoff: float) -> Settings:
         lorbit=tags.get("LORBIT", 0),
         energy_cutoff=tags.get("ENCUT", energy_cutoff),
         magnetisation=tags.get("NUPDOWN", -1.0),
+        istart=istart,
+        writes_wavefunctions=tags.get("LWAVE", True),
     )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .crystal import Crystal
 
-# Tuned together until relaxed olivines keep the host's reference cells (hosts.yaml: PBE+U for NaFePO4, pretrained CHGNet
-# for FePO4): every ordering of the 28-atom cell, in both steps, within 3 % of the interpolated lengths and volume.
+# Tuned together until relaxed olivines keep the reference cells in hosts.yaml (PBE+U for NaFePO4, pretrained CHGNet for
+# FePO4): every ordering of the 28-atom cell, in both steps, within 3 % of the interpolated lengths and volume.
 STIFFNESS = 1.8
 """Curvature of a cation-anion spring at its rest length per unit of cation charge, eV/angstrom^2."""
 MORSE_WIDTH = 1.8

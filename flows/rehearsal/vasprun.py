@@ -44,14 +44,7 @@ class Vasprun:
 
     def add(self, frame: Frame, *, final: bool) -> None:
         """Write an ionic step and flush; the final one stays open for the bands that `close` puts into it."""
-        self._put(" <calculation>")
-        for energy in frame.scf_energies:
-            self._put(
-                "  <scstep>",
-                '   <time name="total">    0.00    0.00</time>',
-                *_energy(energy, "   "),
-                "  </scstep>",
-            )
+        self.begin(frame)
         self._put(*_structure(frame.crystal, None, "  "), *_varray("forces", frame.evaluation.forces, "  "))
         if self._settings.writes_stress:
             kbar = -EV_PER_A3_IN_KBAR * frame.evaluation.stress  # VASP's sign: positive under compression
@@ -64,6 +57,22 @@ class Vasprun:
             self._put(" </calculation>")
         self._last = frame.crystal
         self._file.flush()
+
+    def begin(self, frame: Frame) -> None:
+        """Write the electronic steps of an ionic step and flush."""
+        self._put(" <calculation>")
+        for energy in frame.scf_energies:
+            self._put(
+                "  <scstep>",
+                '   <time name="total">    0.00    0.00</time>',
+                *_energy(energy, "   "),
+                "  </scstep>",
+            )
+        self._file.flush()
+
+    def break_off(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
 
     def close(self) -> None:
         """Write what only a finished run has: bands and DOS of the last step, final positions."""
@@ -155,7 +164,7 @@ def _parameter_sections(inputs: Inputs, settings: Settings, bands: Bands) -> dic
         "electronic smearing": given(ISMEAR=1, SIGMA=0.2, KSPACING=0.5, KGAMMA=True),
         "electronic projectors": {"LREAL": str(tags.get("LREAL", "F"))[:1].upper() in {"A", "O", "T"}}
         | given(LMAXMIX=2),
-        "electronic startup": given(ISTART=0, ICHARG=2) | {"INIWAV": 1},
+        "electronic startup": {"ISTART": settings.istart} | given(ICHARG=0 if settings.istart else 2) | {"INIWAV": 1},
         "electronic spin": given(ISPIN=1)
         | {"LNONCOLLINEAR": False, "MAGMOM": [float(m) for m in inputs.magmoms]}
         | {"NUPDOWN": float(settings.magnetisation), "LSORBIT": False},

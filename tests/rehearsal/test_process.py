@@ -160,7 +160,7 @@ def test_a_spin_flip_leaves_a_single_charge_state_alone(write_inputs, rehearse):
 def test_a_fault_that_cannot_be_is_refused_in_one_line(half_sodium, rehearse, capfd):
     with pytest.raises(SystemExit, match="2"):
         rehearse(half_sodium, "--fault", "coffee")
-    assert "unknown fault 'coffee'; choose one of spin-flip" in capfd.readouterr().err
+    assert "unknown fault 'coffee'; choose one of none, zbrent" in capfd.readouterr().err
     assert rehearse(half_sodium, "--fault", "spin-flip:99") == 1
     assert "spin-flip:99, but the sites are numbered 0 to 25" in capfd.readouterr().err
     assert not (half_sodium / "vasprun.xml").exists()
