@@ -21,10 +21,12 @@ import yaml
 
 from ..stores.connect import Stores
 from ..stores.documents import ConfigurationDoc
+from ..stores.secrets import secrets_of
 from .campaign_file import Campaign
 
 LOG_FILE = "run.log"
 STORE_YAML = "store.yaml"
+WORKER_STORE_YAML = "store-workers.yaml"
 RUNS_FOLDER = "runs"
 MAX_IDLE_DEATHS = 3
 """Workers that may end before they take up work: more, and something is wrong with starting them at all."""
@@ -51,8 +53,11 @@ def run_folder(campaign_folder: Path, configuration: ConfigurationDoc) -> Path:
     return campaign_folder / RUNS_FOLDER / name / f"attempt-{configuration.attempt}"
 
 
-def write_store_yaml(folder: Path, stores: Stores) -> Path:
-    """Write where the stores are, for workers and for users' own scripts (jobflow reads it as JOBFLOW_CONFIG_FILE)."""
+def write_store_yaml(folder: Path, stores: Stores, name: str = STORE_YAML) -> Path:
+    """Write where the stores are, for workers and for users' own scripts (jobflow reads it as JOBFLOW_CONFIG_FILE).
+
+    Where it holds a password, only its owner may read it.
+    """
     content = {
         "JOB_STORE": {
             "@module": "jobflow.core.store",
@@ -61,11 +66,19 @@ def write_store_yaml(folder: Path, stores: Stores) -> Path:
             "additional_stores": {"data": stores.data_spec},
         }
     }
-    path = folder / STORE_YAML
+    path = folder / name
     partial = path.with_suffix(".partial")
+    partial.touch(mode=0o600 if secrets_of(content) else 0o666)
     partial.write_text(yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False), encoding="utf-8")
     partial.replace(path)
     return path
+
+
+def write_store_yamls(folder: Path, stores: Stores) -> Path:
+    """Write where the stores are; returns the file for workers, which is another one where they use an inbox."""
+    everybody = write_store_yaml(folder, stores)
+    workers = stores.for_workers()
+    return everybody if workers is stores else write_store_yaml(folder, workers, WORKER_STORE_YAML)
 
 
 class Workers:
@@ -78,7 +91,7 @@ class Workers:
             "-m",
             "valenceflow.flows.worker",
             str(campaign.path),
-            str(write_store_yaml(campaign.folder, stores)),
+            str(write_store_yamls(campaign.folder, stores)),
             str(os.getpid()),
         ]
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}

@@ -12,13 +12,17 @@ from pathlib import Path
 LOCK_FILE = "lock"
 
 
+class CampaignBusyError(ValueError):
+    """Another process holds the campaign."""
+
+
 @contextmanager
 def campaign_lock(folder: Path) -> Iterator[None]:
     """Hold the campaign for one `run`.
 
     Raises
     ------
-    ValueError
+    CampaignBusyError
         If another process holds it.
     """
     with (folder / LOCK_FILE).open("a+", encoding="utf-8") as handle:
@@ -27,7 +31,7 @@ def campaign_lock(folder: Path) -> Iterator[None]:
         except OSError as err:
             handle.seek(0)
             holder = handle.read().strip() or "another process"
-            raise ValueError(
+            raise CampaignBusyError(
                 f"campaign {folder.name} is being run by {holder}; wait for it, or stop it with Ctrl-C"
             ) from err
         handle.truncate(0)

@@ -122,6 +122,7 @@ def prepare(
     """
     configurations = with_attempts(campaign, planned)  # again: another process may have retried before the lock
     stores = campaign_stores(campaign)
+    stores.take_in()
     register_campaign(campaign, engine, configurations, stores)
     build_calculations(stores, campaign.cell, configurations)
     todo = pending(stores, choose(configurations, only))
@@ -189,6 +190,7 @@ def keep(prepared: Prepared, event: Finished) -> bool:
     One that left no document gets a FailureDoc.
     """
     cell, configuration = prepared.campaign.cell, event.configuration
+    prepared.stores.take_in()
     written = build_calculations(prepared.stores, cell, [configuration])
     if not written and pending(prepared.stores, [configuration]):
         record_failure(prepared.stores, cell, configuration, vanished(prepared.campaign, event))

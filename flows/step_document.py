@@ -159,9 +159,13 @@ def write_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
 
 def write_start_file(context: StepContext, prepared: StepStructure, folder: Path) -> None:
     """Say who starts in this folder and which parent site each site is."""
+    job = CURRENT_JOB.job
     content = {
         "uuid": job_uuid(),
-        "index": 1 if CURRENT_JOB.job is None else CURRENT_JOB.job.index,
+        "index": 1 if job is None else job.index,
+        "name": context.step if job is None else job.name,
+        "metadata": {} if job is None else job.metadata,
+        "hosts": [] if job is None else job.hosts,
         "step": context.step,
         "site_order": prepared.site_order,
         "history": context.history.model_dump(mode="json"),

@@ -15,7 +15,11 @@ from maggma.core import Store
 from monty.json import MontyDecoder, jsanitize
 
 from ..inputs.yaml_files import parse_yaml
+from .inbox import Handed, InboxStore, handed_files, inbox_folder, take_in
+from .migrations import VERSIONS, bring_up_to_date
+from .secrets import redacted, redacted_spec, secrets_of
 from .sqlite import SQLiteStore
+from .sqlite_file import Inbox, Journal
 
 STORE_FILE = "store.sqlite"
 
@@ -39,15 +43,18 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "failures": ("uuid", ("intent.configuration_id", "reason")),
+    VERSIONS: ("name", ()),
 }
 """Collections beside jobflow's own: the key of each and the fields that queries filter by."""
 
 _NAME_FIELDS = ("collection_name", "collection")
 
 
-@dataclass
+@dataclass(repr=False)
 class Stores:
     """Specs of a campaign's stores; collections are opened as they are asked for.
+
+    The first one that is opened brings documents of an older version up to date and refuses those of a newer one.
 
     Attributes
     ----------
@@ -57,40 +64,85 @@ class Stores:
 
     docs_spec: dict[str, Any]
     data_spec: dict[str, Any]
-    _open: dict[str, Store] = field(default_factory=dict, repr=False)
+    _open: dict[str, Store] = field(default_factory=dict)
+    _is_checked: bool = False
+
+    def __repr__(self) -> str:
+        """Both specs without passwords."""
+        return f"Stores(docs_spec={redacted_spec(self.docs_spec)!r}, data_spec={redacted_spec(self.data_spec)!r})"
+
+    @property
+    def place(self) -> str:
+        """Where the documents are, for messages: a file, or host and database."""
+        spec = self.docs_spec
+        where = spec.get("path") or spec.get("uri") or f"{spec.get('host')}/{spec.get('database')}"
+        return redacted(str(where))
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether workers hand documents over instead of writing (`stores.inbox`)."""
+        return any(isinstance(store, SQLiteStore) and store.has_inbox for store in self._unconnected())
 
     def collection(self, name: str) -> Store:
         """One of `COLLECTIONS`, connected."""
+        self._check_version()
+        return self.open(name)
+
+    def docs(self) -> Store:
+        """Jobflow's docs_store, connected."""
+        self._check_version()
+        return self.open("jobs")
+
+    def data(self) -> Store:
+        """The additional store with frames and TaskDocs, connected."""
+        self._check_version()
+        return self.open("data")
+
+    def open(self, name: str) -> Store:
+        """A collection, connected without a look at the version of its documents; for migrations."""
         if name not in self._open:
-            key, indexes = COLLECTIONS[name]
-            store = _store_from(_renamed(self.docs_spec, name) | {"key": key})
+            key, indexes = COLLECTIONS.get(name, ("uuid" if name == "jobs" else "blob_uuid", ()))
+            spec = {"jobs": self.docs_spec, "data": self.data_spec}.get(name) or _renamed(self.docs_spec, name)
+            store = _store_from({**spec, "key": key})
             store.connect()
             for indexed in indexes:
                 store.ensure_index(indexed)
             self._open[name] = store
         return self._open[name]
 
-    def docs(self) -> Store:
-        """Jobflow's docs_store, connected."""
-        if "jobs" not in self._open:
-            store = _store_from(self.docs_spec | {"key": "uuid"})
-            store.connect()
-            self._open["jobs"] = store
-        return self._open["jobs"]
-
-    def data(self) -> Store:
-        """The additional store with frames and TaskDocs, connected."""
-        if "data" not in self._open:
-            store = _store_from(self.data_spec | {"key": "blob_uuid"})
-            store.connect()
-            self._open["data"] = store
-        return self._open["data"]
-
     def job_store(self) -> Any:
         """Jobflow's JobStore over both; the caller connects it."""
-        from jobflow import JobStore  # noqa: PLC0415 - status and query must start without jobflow
+        from .job_store import BlobsFirstJobStore  # noqa: PLC0415 - status and query must start without jobflow
 
-        return JobStore(_store_from(self.docs_spec), additional_stores={"data": _store_from(self.data_spec)})
+        return BlobsFirstJobStore(_store_from(self.docs_spec), additional_stores={"data": _store_from(self.data_spec)})
+
+    def for_workers(self) -> Stores:
+        """The stores as worker processes may use them: inboxes where one process alone may write."""
+        if not self.has_inbox:
+            return self
+        self.docs()
+        self.data()  # both must be there, as workers make none
+        specs = (self.docs_spec, self.data_spec)
+        docs, data = ({**spec, "@module": InboxStore.__module__, "@class": InboxStore.__name__} for spec in specs)
+        return Stores(docs, data)
+
+    def take_in(self) -> int:
+        """Commit what workers handed over; only for the process that holds the campaign's lock.
+
+        Returns
+        -------
+        Number of documents.
+        """
+        return sum(take_in(folder, self._store_for) for folder in self.inboxes())
+
+    def waiting(self) -> int:
+        """Number of updates that workers handed over and nobody took in yet."""
+        return sum(len(handed_files(folder)) for folder in self.inboxes())
+
+    def inboxes(self) -> list[Path]:
+        """Folders in which workers may have left documents."""
+        stores = self._unconnected()
+        return list(dict.fromkeys(inbox_folder(store.path) for store in stores if isinstance(store, SQLiteStore)))
 
     def close(self) -> None:
         """Close every collection that was opened."""
@@ -98,16 +150,36 @@ class Stores:
             store.close()  # type: ignore[no-untyped-call]  # maggma leaves it untyped
         self._open.clear()
 
+    def _unconnected(self) -> list[Store]:
+        return [_store_from(self.docs_spec), _store_from(self.data_spec)]
 
-def sqlite_stores(path: Path) -> Stores:
+    def _store_for(self, update: Handed) -> SQLiteStore | None:
+        for name in ("jobs", "data"):
+            store = self.docs() if name == "jobs" else self.data()
+            if isinstance(store, SQLiteStore) and (Path(store.path).name, store.collection) == (
+                update.store,
+                update.collection,
+            ):
+                return store
+        return None
+
+    def _check_version(self) -> None:
+        # A worker's inbox writes nothing, and its launcher has looked.
+        if not self._is_checked and self.docs_spec.get("@class") != InboxStore.__name__:
+            bring_up_to_date(self)
+        self._is_checked = True
+
+
+def sqlite_stores(path: Path, journal: Journal = "auto", inbox: Inbox = "auto") -> Stores:
     """Stores in one SQLite file.
 
     Parameters
     ----------
     path : the file; made when first connected, in a folder that exists.
+    journal, inbox : as in `SQLiteStore`.
     """
-    docs = SQLiteStore(path, "jobs", indexes=("name", "metadata.configuration_id"))
-    data = SQLiteStore(path, "data", key="blob_uuid", indexes=("job_uuid",))
+    docs = SQLiteStore(path, "jobs", indexes=("name", "metadata.configuration_id"), journal=journal, inbox=inbox)
+    data = SQLiteStore(path, "data", key="blob_uuid", indexes=("job_uuid",), journal=journal, inbox=inbox)
     return Stores(_plain(docs), _plain(data))
 
 
@@ -141,8 +213,13 @@ def stores_from_yaml(path: Path) -> Stores:
         for part in (stores.docs_spec, stores.data_spec):
             _store_from(part)
         _renamed(stores.docs_spec, "calculations")
-    except (ValueError, TypeError, ImportError) as err:
-        raise ValueError(f"{path}: {err}") from err
+    except (ValueError, TypeError, ImportError, AttributeError) as err:
+        raise ValueError(f"{path}: {redacted(str(err), secrets_of(spec))}") from None
+    except Exception as err:
+        # pymongo's errors, by name: importing it would slow `status`. They may quote the URI.
+        if not any(kind.__name__ == "PyMongoError" for kind in type(err).__mro__):
+            raise
+        raise ValueError(f"{path}: {redacted(str(err), secrets_of(spec))}") from None
     return stores
 
 

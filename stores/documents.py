@@ -14,9 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pymatgen.core import Structure
 
 from ..inputs.charge_states import RedoxCouple
-
-SCHEMA_VERSION = 1
-"""Version of the documents below; a store written by a newer one is refused."""
+from .migrations import SCHEMA_VERSION as SCHEMA_VERSION
 
 Severity = Literal["failure", "warning", "info"]
 StepKind = Literal["surrogate relax", "relax", "free relax", "static", "rescue static"]

@@ -18,7 +18,8 @@ Limits, known and accepted:
   document of 15 kB).
 - A query that runs while others write sees each document as it is when read; it is no snapshot.
 - One process writes at a time, the others wait up to ``timeout``. On network file systems, where SQLite's
-  locks are only as good as the file system's, let one process write; they are detected on Linux only.
+  locks are only as good as the file system's, one process writes and the others hand their documents over
+  (`stores.inbox`); such file systems are detected on Linux only.
 - After a fork that happened amid a call of the store in another thread, the child must not use the store.
 - A store in use is copied with ``sqlite3 store.sqlite ".backup copy.sqlite"``, not with cp: what was written
   last lies in store.sqlite-wal.
@@ -36,7 +37,15 @@ from maggma.core import DateTimeFormat, Sort, Store, Validator
 from monty.json import jsanitize
 from pydash import get, has, set_
 
-from .sqlite_file import Journal, SQLiteFile, SQLiteStoreError, check_path
+from .sqlite_file import (
+    Inbox,
+    Journal,
+    SQLiteFile,
+    SQLiteStoreError,
+    check_path,
+    file_system_type,
+    is_network_file_system,
+)
 from .sqlite_json import encode
 from .sqlite_mongo import identity, matches, prepared
 from .sqlite_projection import Projection, Properties
@@ -62,6 +71,8 @@ class SQLiteStore(Store):
     indexes : dotted fields to index, besides `key` and `last_updated_field`. Indexes made by others stay.
     timeout : seconds to wait for other writers.
     journal : ``wal``, ``delete`` (rollback journal), or ``auto`` to choose by the file system.
+    inbox : whether worker processes hand their documents over (`stores.inbox`) instead of writing, so that one
+        process writes; ``auto`` on network file systems.
 
     Raises
     ------
@@ -98,6 +109,7 @@ class SQLiteStore(Store):
         indexes: Sequence[str] = (),
         timeout: float = 60.0,
         journal: Journal = "auto",
+        inbox: Inbox = "auto",
     ) -> None:
         place = check_path(path)
         self.path = str(place)
@@ -105,6 +117,7 @@ class SQLiteStore(Store):
         self.indexes = list(indexes)
         self.timeout = timeout
         self.journal = journal
+        self.inbox = inbox
         self._file = SQLiteFile(place, journal, timeout)
         self._connected: DocumentTable | None = None
         super().__init__(key, last_updated_field, DateTimeFormat(last_updated_type), validator)
@@ -118,6 +131,13 @@ class SQLiteStore(Store):
     def journal_mode(self) -> str:
         """Journal in use, ``wal`` or ``delete``; the store must be connected."""
         return self._table.file.journal_mode
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether worker processes must hand their documents over."""
+        if self.inbox == "auto":
+            return is_network_file_system(file_system_type(Path(self.path).parent))
+        return self.inbox
 
     @property
     def _collection(self) -> Any:
@@ -249,7 +269,7 @@ class SQLiteStore(Store):
         listed = docs if isinstance(docs, list | tuple) else [docs]
         texts = [
             (identity_criteria(document, names), encode(document))
-            for document in map(_as_document, listed)
+            for document in map(as_document, listed)
             if self._is_valid(document)
         ]
         table = self._table
@@ -315,8 +335,8 @@ class SQLiteStore(Store):
         return False
 
 
-def _as_document(document: Any) -> Document:
-    """Give the dictionary to store, without MongoDB's ``_id``."""
+def as_document(document: Any) -> Document:
+    """The dictionary to store, without MongoDB's ``_id``."""
     if not isinstance(document, Mapping):
         document = jsanitize(document, strict=True, allow_bson=True, enum_values=True)
     return {field: value for field, value in document.items() if field != "_id"}

@@ -26,6 +26,7 @@ META_TABLE = "valenceflow_store"
 _GET_VERSION = "SELECT value FROM valenceflow_store WHERE name = 'schema_version'"
 
 Journal = Literal["auto", "wal", "delete"]
+Inbox = Literal["auto", True, False]
 
 # Types of /proc/self/mounts on which several machines, or a machine and its host, share one file.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -113,12 +114,14 @@ class SQLiteFile:
     path : absolute path of the file; its folder must exist.
     journal : ``wal``, ``delete``, or ``auto`` to choose by the file system.
     timeout : seconds to wait for another writer.
+    read_only : never write, not even a journal; the file must exist.
     """
 
-    def __init__(self, path: Path, journal: Journal = "auto", timeout: float = 60.0) -> None:
+    def __init__(self, path: Path, journal: Journal = "auto", timeout: float = 60.0, read_only: bool = False) -> None:
         self.path = path
         self.journal = journal
         self.timeout = timeout
+        self.read_only = read_only
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
 
     @property
@@ -172,15 +175,21 @@ class SQLiteFile:
             )
         if not self.path.parent.is_dir():
             raise SQLiteStoreError(f"folder {self.path.parent} does not exist: create it, or mend the store's path")
+        if self.read_only and not self.path.exists():
+            raise SQLiteStoreError(f"{self.path} does not exist, and who only reads makes none: start the campaign")
+        place = f"{self.path.as_uri()}?mode=ro" if self.read_only else str(self.path)
         connection: sqlite3.Connection | None = None
         try:
             # Transactions are begun by hand; the lock of close() is the thread check.
-            connection = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                place, timeout=self.timeout, isolation_level=None, check_same_thread=False, uri=self.read_only
+            )
             self._check_version(connection)
-            self._set_journal(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-            self._write_version(connection)
+            if not self.read_only:
+                self._set_journal(connection)
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA journal_size_limit = 67108864")
+                self._write_version(connection)
         except sqlite3.Error as err:
             if connection is not None:
                 connection.close()
@@ -225,7 +234,11 @@ class SQLiteFile:
         if META_TABLE not in tables:
             raise SQLiteStoreError(f"{self.path} is a database of another program: choose another path for the store")
         row = connection.execute(_GET_VERSION).fetchone()
-        found = int(row[0])
+        found = int(row[0]) if row is not None and str(row[0]).isdigit() else None
+        if found is None:
+            raise SQLiteStoreError(
+                f"{self.path} does not say its schema version: move it away and make it anew with `valenceflow rebuild`"
+            )
         if found > SCHEMA_VERSION:
             raise SQLiteStoreError(
                 f"{self.path} has schema version {found}, this valenceflow knows up to {SCHEMA_VERSION}: "
@@ -255,11 +268,14 @@ class SQLiteFile:
                 f"{self.path} cannot be written ({text}): the store needs write permission for the file and its folder"
             )
         if "not a database" in text:
-            return SQLiteStoreError(f"{self.path} is not a SQLite file: choose another path for the store")
+            return SQLiteStoreError(
+                f"{self.path} is not a SQLite file: choose another path for the store, or move the file away and make "
+                "the store anew with `valenceflow rebuild CAMPAIGN.yaml`"
+            )
         if "malformed" in text and "JSON" not in text:
             return SQLiteStoreError(
-                f"{self.path} is damaged: save what is left with `sqlite3 {self.path.name} .recover`, "
-                "or rebuild it from the run folders"
+                f"{self.path} is damaged: move it away (mv {self.path.name} damaged.sqlite) and make it anew from the "
+                "run folders with `valenceflow rebuild CAMPAIGN.yaml`"
             )
         if "full" in text:
             return SQLiteStoreError(f"{self.path}: the disk is full; make room and run again, nothing was half written")

@@ -60,6 +60,8 @@ class DocumentTable:
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE",
                 (self.name,),
             ).fetchone()
+        if row is None and self.file.read_only:
+            raise SQLiteStoreError(f"{self.file.path} has no collection {self.name!r}, and who only reads makes none")
         if row is None:
             with self.file.writing() as connection:
                 connection.execute(
@@ -70,7 +72,7 @@ class DocumentTable:
                 f"{self.file.path} has a collection {row[0]!r}, {self.name!r} differs only in case: use another name"
             )
         self._read_columns()
-        for path in indexes:
+        for path in () if self.file.read_only else indexes:
             self.add_index(path)
 
     def add_index(self, path: str, unique: bool = False) -> None:

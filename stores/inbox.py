@@ -1,0 +1,286 @@
+"""Documents on their way into a SQLite store that one process alone may write: `inbox/` beside the store's file.
+
+On a network file system SQLite's locks are only as good as the file system's. There worker processes use an
+`InboxStore`: it writes nothing to the SQLite file, but leaves each update as a file that appears whole or not at all
+(written beside, flushed to disk, renamed). The launcher takes the files in with `take_in` and removes each one only
+after its documents are committed, so that a crash at any moment loses nothing; taking a file in twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count as counter
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from maggma.core import DateTimeFormat, Sort, Validator
+
+from .sqlite import SQLiteStore, as_document
+from .sqlite_file import Inbox, Journal, SQLiteFile, SQLiteStoreError
+from .sqlite_json import decode, encode
+from .sqlite_mongo import check, identity, matches, prepared, sort_key, values_at
+from .sqlite_projection import Projection, Properties
+from .sqlite_pushdown import fields_of
+from .sqlite_query import distinct, find
+from .sqlite_table import identity_criteria
+
+FOLDER = "inbox"
+SUFFIX = ".json"
+PARTIAL = ".partial"
+DAMAGED = ".damaged"
+
+Document = dict[str, Any]
+
+_number = counter()
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One update as it was handed over.
+
+    Attributes
+    ----------
+    store : file name of the SQLite store that it is for.
+    collection : its collection.
+    keys : fields that identify a document.
+    documents : in order.
+    """
+
+    store: str
+    collection: str
+    keys: list[str]
+    documents: list[Document]
+
+
+def inbox_folder(store: str | Path) -> Path:
+    """Where documents for a store's file are handed over."""
+    return Path(store).parent / FOLDER
+
+
+def hand_over(folder: Path, update: Handed) -> Path:
+    """Leave an update in an inbox; when this returns it is on disk, and before that nobody sees it.
+
+    Parameters
+    ----------
+    folder : the inbox; made if it is missing.
+    update : what to leave.
+
+    Raises
+    ------
+    SQLiteStoreError
+        If it cannot be written (a full disk, no permission).
+    """
+    head = {"store": update.store, "collection": update.collection, "keys": update.keys}
+    lines = [orjson.dumps(head), *(encode(document).encode() for document in update.documents)]
+    # Names sort by time; host, process and number keep two writers apart.
+    name = f"{time.time_ns():020d}-{socket.gethostname()}-{os.getpid()}-{next(_number)}.{quote(update.collection, '')}"
+    path, partial = folder / f"{name}{SUFFIX}", folder / f"{name}{PARTIAL}"
+    try:
+        folder.mkdir(exist_ok=True)
+        with partial.open("wb") as handle:
+            handle.write(b"\n".join(lines))
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+        _flush_folder(folder)
+    except OSError as err:
+        partial.unlink(missing_ok=True)
+        raise SQLiteStoreError(
+            f"{folder} takes no document ({err.strerror}): make room or mend its permissions, and run again"
+        ) from err
+    return path
+
+
+def _flush_folder(folder: Path) -> None:
+    """Put a rename on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def handed_files(folder: Path, collection: str | None = None) -> list[Path]:
+    """Files that wait in an inbox, oldest first."""
+    ending = SUFFIX if collection is None else f".{quote(collection, '')}{SUFFIX}"
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(ending))
+    except FileNotFoundError:
+        return []
+
+
+def read_handed(path: Path) -> Handed:
+    """An update that was handed over.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged (by a failing disk or by hand: half-written files have another name).
+    """
+    try:
+        head, *texts = path.read_bytes().split(b"\n")
+        fields = orjson.loads(head)
+        documents = [decode(text.decode()) for text in texts]
+        return Handed(fields["store"], fields["collection"], list(fields["keys"]), documents)
+    except (ValueError, KeyError, TypeError) as err:
+        raise ValueError(f"{path} is damaged ({err}): `valenceflow rebuild` takes its documents from runs/") from err
+
+
+def take_in(folder: Path, store_for: Callable[[Handed], SQLiteStore | None]) -> int:
+    """Commit what waits in an inbox and remove it; for the one process that may write.
+
+    Parameters
+    ----------
+    folder : the inbox.
+    store_for : gives the connected store that an update is for; None leaves it where it is.
+
+    Returns
+    -------
+    Number of documents committed. A damaged file is set aside under another name.
+    """
+    taken = 0
+    for path in handed_files(folder):
+        try:
+            update = read_handed(path)
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            path.replace(path.with_suffix(DAMAGED))
+            continue
+        store = store_for(update)
+        if store is not None:
+            store.update(update.documents, update.keys)
+            path.unlink(missing_ok=True)
+            taken += len(update.documents)
+    return taken
+
+
+class InboxStore(SQLiteStore):
+    """What a worker process sees of a SQLite store that it must not write.
+
+    Updates go to the inbox; queries see what is committed and, over it, what waits in the inbox. Nothing can be
+    removed or indexed.
+
+    Parameters
+    ----------
+    path, collection, key, last_updated_field, last_updated_type, validator, indexes, timeout, journal, inbox : as in
+        `SQLiteStore`, which must have made the file and the collection; the last three have no effect.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        collection: str = "jobs",
+        key: str = "uuid",
+        last_updated_field: str = "last_updated",
+        last_updated_type: DateTimeFormat | str = DateTimeFormat.DateTime,
+        validator: Validator | None = None,
+        indexes: Sequence[str] = (),
+        timeout: float = 60.0,
+        journal: Journal = "auto",
+        inbox: Inbox = "auto",
+    ) -> None:
+        super().__init__(
+            path, collection, key, last_updated_field, last_updated_type, validator, indexes, timeout, journal, inbox
+        )
+        self.folder = inbox_folder(self.path)
+        self._file = SQLiteFile(Path(self.path), journal, timeout, read_only=True)
+        self._known: dict[str, Handed] = {}
+
+    @property
+    def name(self) -> str:
+        """File and collection."""
+        return f"inbox of {super().name}"
+
+    def count(self, criteria: Mapping[str, Any] | None = None) -> int:
+        """Count the documents that match a filter."""
+        return sum(1 for _ in self.query(criteria, [self.key]))
+
+    def query(
+        self,
+        criteria: Mapping[str, Any] | None = None,
+        properties: Properties = None,
+        sort: Mapping[str, Sort | int] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+    ) -> Iterator[Document]:
+        """Yield the documents that match a filter, as `SQLiteStore.query`; those that wait come last."""
+        handed = self._handed()  # before the look into the file: what was taken in meanwhile is found there
+        if not handed:
+            yield from super().query(criteria, properties, sort, skip, limit)
+            return
+        found = list(self._merged(criteria, handed))
+        for field, direction in reversed(list((sort or {}).items())):
+            found.sort(key=lambda d, field=field: sort_key(field, d), reverse=Sort(direction).value < 0)  # type: ignore[misc]
+        projection = Projection(properties)
+        yield from map(projection, islice(found, skip, skip + limit if limit else None))
+
+    def distinct(self, field: str, criteria: Mapping[str, Any] | None = None, all_exist: bool = False) -> list[Any]:
+        """Distinct values of a field; the elements of arrays count one by one."""
+        if not self._handed():
+            return distinct(self._table, field, criteria)
+        values = (value for document in self.query(criteria) for value in values_at(field, document))
+        return list({identity(value): value for value in values}.values())
+
+    def update(self, docs: Sequence[Document] | Document, key: Sequence[str] | str | None = None) -> None:
+        """Hand documents over; when this returns they are on disk, all of them.
+
+        Raises
+        ------
+        SQLiteStoreError
+            If a document lacks a key field or cannot be stored, or the inbox cannot be written.
+        """
+        keys = [key] if isinstance(key, str) else list(key or [self.key])
+        listed = docs if isinstance(docs, list | tuple) else [docs]
+        documents = [as_document(document) for document in listed if self._is_valid(document)]
+        for document in documents:
+            identity_criteria(document, keys)
+        if documents:
+            hand_over(self.folder, Handed(Path(self.path).name, self.collection, keys, documents))
+
+    def remove_docs(self, criteria: Mapping[str, Any]) -> None:
+        """Refused: a worker hands documents over and removes none."""
+        raise SQLiteStoreError(f"{self.name} removes no documents: a worker only hands them over; open the SQLiteStore")
+
+    def ensure_index(self, key: str, unique: bool = False) -> bool:
+        """Whether the index exists; it is not made."""
+        return key in self._table.columns and not unique
+
+    def _merged(self, criteria: Mapping[str, Any] | None, handed: Sequence[Handed]) -> Iterator[Document]:
+        """Matching documents: the committed ones that nothing waiting replaces, then the waiting ones."""
+        filters = prepared(criteria)
+        check(filters, fields_of(filters))
+        waiting: dict[Any, Document] = {}
+        for update in handed:
+            for document in update.documents:
+                name = _identity(document, update.keys)
+                waiting.pop(name, None)
+                waiting[name] = document
+        keys = {tuple(update.keys) for update in handed}
+        for document in find(self._table, criteria, Projection(None)):
+            if not any(_identity(document, names) in waiting for names in keys):
+                yield document
+        yield from (document for document in waiting.values() if matches(filters, document))
+
+    def _handed(self) -> list[Handed]:
+        """Updates of this collection that wait, oldest first; each file is read once."""
+        known: dict[str, Handed] = {}
+        for path in handed_files(self.folder, self.collection):
+            try:
+                known[path.name] = self._known.get(path.name) or read_handed(path)
+            except FileNotFoundError:
+                continue  # taken in meanwhile: it is in the file, which is read after this
+        self._known = known
+        mine = Path(self.path).name
+        return [update for update in known.values() if update.store == mine]
+
+
+def _identity(document: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return tuple((key, *map(identity, values_at(key, document))) for key in keys)
