@@ -108,7 +108,7 @@ def calculation_doc(
     if final is not None and final["document"] == "FailureDoc":
         final = None
     failed = any(document["document"] == "FailureDoc" for document in slim.values())
-    audit = _joined_audit(slim, ordered)
+    audit = _joined_audit(configuration.engine, slim, ordered)
     energy = None if final is None else float(final["energy"])
     relation = "not read" if final is None else final["achieved"]["relation"]
     return ChargeOrderedCalculationDoc(
@@ -151,7 +151,7 @@ _COPIED = (
 )
 
 
-def _joined_audit(steps: Mapping[str, Any], runs: Mapping[str, StepRuns]) -> Audit:
+def _joined_audit(engine: str, steps: Mapping[str, Any], runs: Mapping[str, StepRuns]) -> Audit:
     """Findings of all steps, each saying which step it is of; a failure and what was tried are findings too."""
     findings = []
     for step, document in steps.items():
@@ -161,7 +161,7 @@ def _joined_audit(steps: Mapping[str, Any], runs: Mapping[str, StepRuns]) -> Aud
             for item in document["audit"]["findings"]:
                 findings.append(Finding(**{**item, "message": f"{step}: {item['message']}"}))
         findings += [Finding(code="tried", severity="info", message=f"{step}: {note}") for note in runs[step].tried]
-    findings += _potcar_findings(steps)
+    findings += [*_potcar_findings(steps), *_engine_findings(engine, steps)]
     return Audit.of(findings)
 
 
@@ -174,6 +174,16 @@ def _potcar_findings(steps: Mapping[str, Any]) -> list[Finding]:
             if titles.setdefault(label, title) != title:
                 message = f"{step}: POTCAR {title!r} where an earlier step had {titles[label]!r}"
                 return [Finding(code="potcar", severity="failure", message=message)]
+    return []
+
+
+def _engine_findings(engine: str, steps: Mapping[str, Any]) -> list[Finding]:
+    """The output's own version string decides what an engine is; a stand-in behind vasp_cmd is found out here."""
+    for step, document in steps.items():
+        found = document["engine"]["name"] if document["document"] == "VaspStepDoc" else engine
+        if found != engine:
+            message = f"{step}: run as {engine}, but the output was written by {found}; mend vasp_cmd"
+            return [Finding(code="engine", severity="failure", message=message)]
     return []
 
 
