@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..stores.relations import LOST
 from .places import CampaignArgument, JsonOption, StoreOption, find_place
 
 DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,engine"
 WIDE = 10_000
-LOST_RELATIONS = ["moved", "delocalised", "ambiguous"]
 
 
 def query(
@@ -53,7 +53,7 @@ def _criteria(
         low, high = _range(x)
         criteria["fraction"] = {"$gte": low, "$lte": high}
     if ordering is not None:
-        criteria["relation"] = {"$in": LOST_RELATIONS} if ordering == "lost" else ordering
+        criteria["relation"] = {"$in": list(LOST)} if ordering == "lost" else ordering
     if state is not None:
         criteria["state"] = state
     if engine is not None:

@@ -9,11 +9,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..analysis.relative_energy import relative_energies_mev
+from ..stores.relations import LOST
 
 if TYPE_CHECKING:
     from ..stores.connect import Stores
 
-LOST = ("moved", "delocalised", "ambiguous")
 MAX_ROWS = 60
 NARROW = 76
 

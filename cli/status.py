@@ -55,17 +55,25 @@ def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
     """Copy what finished since the last look, where something is missing; returns whether a run holds the campaign."""
     if campaign is None or place.folder is None or place.name is None:
         return False
-    from ..flows.lock import is_running  # noqa: PLC0415 - start-up
+    from ..flows.lock import CampaignBusyError, campaign_lock, is_running  # noqa: PLC0415 - start-up
     from ..stores.overview import fraction_overviews  # noqa: PLC0415
 
-    running = is_running(place.folder)
-    if not running and any(row.missing for row in fraction_overviews(place.stores, place.name)):
+    if is_running(place.folder):
+        return True
+    if place.folder.is_dir() and any(row.missing for row in fraction_overviews(place.stores, place.name)):
         from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen, only where needed
         from ..flows.manifest import read_manifest  # noqa: PLC0415
         from ..stores.builders import build_calculations  # noqa: PLC0415
 
-        build_calculations(place.stores, read_campaign(campaign).cell, read_manifest(place.folder))
-    return running
+        try:
+            with campaign_lock(place.folder):  # where one process alone may write, this is it
+                place.stores.take_in()
+                build_calculations(place.stores, read_campaign(campaign).cell, read_manifest(place.folder))
+        except CampaignBusyError:
+            return True
+        except PermissionError:
+            return False  # somebody else's campaign: it is shown as it stands
+    return False
 
 
 def _show(
@@ -92,7 +100,7 @@ def _table(title: str, rows: Sequence[FractionOverview], width: int) -> Table:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - start-up
     from rich.table import Table  # noqa: PLC0415
 
-    from ..stores.overview import LOST  # noqa: PLC0415
+    from ..stores.relations import LOST  # noqa: PLC0415
 
     narrow = width < NARROW
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)

@@ -18,6 +18,7 @@ from ..inputs.moments import read_states
 from ..inputs.protocol import Protocol
 from ..inputs.substitution import ChargeSites
 from ..stores.documents import AchievedOrdering, Audit, Finding, FrameSeries, StepKind
+from ..stores.relations import LOST
 
 UNKNOWN_CELL_SLACK = 2.0
 """Factor on the cell bounds where only the idealised host is known: emptying a host changes its volume by over 10 %."""
@@ -209,7 +210,7 @@ def _cell(frames: FrameSeries, protocol: Protocol, reference: AuditReference) ->
 
 
 def _ordering(achieved: AchievedOrdering, on_lost: OnLostOrdering) -> list[Finding]:
-    if achieved.relation in ("moved", "delocalised", "ambiguous"):
+    if achieved.relation in LOST:
         message = f"charge ordering {achieved.relation}: {achieved.reason}"
         return [Finding(code="ordering", severity="failure" if on_lost == "fail" else "warning", message=message)]
     return []

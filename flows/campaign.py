@@ -56,7 +56,7 @@ def configuration_flow(
 
 def _jobs(
     campaign: Campaign, document: ConfigurationDoc, place: Place, parent: StartingPoint, common: dict[str, Any]
-) -> list[Job]:
+) -> list[Flow | Job]:
     """Jobs that are left to do, in order."""
     if document.charge_bits is None:
         return [resumed_job(free_maker(campaign).relax_maker, document, place, parent, common)]

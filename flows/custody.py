@@ -16,7 +16,7 @@ MONITOR_EVERY_S = 300
 
 
 @dataclass(frozen=True)
-class ReadByTheJob(Validator):  # type: ignore[misc]  # custodian is untyped
+class ReadByTheJob(Validator):
     """Accept every run: the job reads the outputs itself, once, and says what is missing.
 
     Custodian's own validators would parse vasprun.xml a second time; and as custodian asks them before it looks at the

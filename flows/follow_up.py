@@ -24,13 +24,13 @@ from pymatgen.io.vasp.inputs import BadPoscarWarning
 
 from ..inputs.vasp_sets import relax_set, static_set
 from ..stores.documents import RunHistory, StructureField, VaspStepDoc
+from ..stores.relations import LOST
 from .audit import OnLostOrdering
 from .step_document import StepContext
 
 if TYPE_CHECKING:
     from .vasp_job import ChargeOrderedVaspMaker
 
-LOST = ("moved", "delocalised", "ambiguous")
 CONTINUABLE = {"forces", "stopped"}
 """Audit failures that more ionic steps can mend."""
 

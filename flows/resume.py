@@ -5,11 +5,13 @@ Decisions come from documents in the store and, for runs that were killed and le
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from jobflow import Job
 from maggma.core import Store
 from pymatgen.core import Structure
@@ -22,6 +24,8 @@ from .step_document import START_FILE, STEP_FILE
 from .vasp_job import ChargeOrderedVaspMaker
 
 _BULK = ("frames", "task")
+CUT_OFF = ("killed", "vanished", "disk")
+"""Reasons of failures that are not VASP's doing: the geometry it had reached is good to go on from."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _continued(
 
 
 def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) -> KilledRun | None:
-    """The newest run of a step if it left no document but a CONTCAR to go on from.
+    """The newest run of a step if it was cut off and left a CONTCAR to go on from.
 
     Parameters
     ----------
@@ -110,7 +114,7 @@ def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) 
     """
     starts = sorted(folder.glob(f"*/*/{START_FILE}"), key=lambda path: path.stat().st_mtime)
     mine = [(path, content) for path in starts if (content := _start(path)).get("step") == maker.step]
-    if not mine or (mine[-1][0].parent / STEP_FILE).exists():
+    if not mine or not _can_go_on(mine[-1][0].parent / STEP_FILE):
         return None
     path, content = mine[-1]
     occupants = "surrogate" if maker.step == "surrogate relax" else "redox"
@@ -126,6 +130,17 @@ def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) 
     note = "went on from the CONTCAR of a run that was killed"
     changes = {"killed_folder": str(path.parent), "tried": [*history.tried, note]}
     return KilledRun(path.parent, structure, order, history.model_copy(update=changes))
+
+
+def _can_go_on(step_file: Path) -> bool:
+    """Whether a run left no document, or one that says that it was cut off from outside."""
+    if not step_file.exists():
+        return True
+    try:
+        document = orjson.loads(gzip.decompress(step_file.read_bytes()))
+    except (OSError, EOFError, orjson.JSONDecodeError):
+        return False
+    return document.get("document") == "FailureDoc" and document.get("reason") in CUT_OFF
 
 
 def _start(path: Path) -> dict[str, Any]:

@@ -1,10 +1,16 @@
-"""Mark failed configurations for another attempt: a new attempt number, new job uuids, the old documents kept."""
+"""Mark failed configurations for another attempt: a new attempt number, the old documents kept.
+
+Steps that passed their audit keep their job uuid, so that they are not run again; the others get new ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ..stores.builders import supersede
 from ..stores.documents import ConfigurationDoc
+from ..stores.relations import LOST
 from .campaign_file import Campaign
 from .lock import campaign_lock
 from .manifest import MANIFEST_FILE, register_campaign, with_attempts
@@ -20,7 +26,8 @@ def mark_for_retry(
     Parameters
     ----------
     campaign, engine : which configurations.
-    reason : only failures of this reason (`audit failed` for those that failed the audit).
+    reason : only failures of this reason; `audit failed` for those that failed the audit; `lost`, `moved`,
+        `delocalised` or `ambiguous` for finished ones that lost their ordering.
     only : joint keys or beginnings of configuration ids.
 
     Raises
@@ -38,12 +45,11 @@ def mark_for_retry(
         marked = []
         for configuration in configurations:
             found = calculations.query_one({"calculation_id": configuration.calculation_id})
-            if found is None or found["state"] == "completed" or (only and not matches(configuration, only)):
+            if found is None or (only and not matches(configuration, only)):
                 continue
-            if reason is not None and reason not in _reasons(found):
-                continue
-            calculations.update([{**found, "latest": False}])
-            marked.append(next_attempt(configuration))
+            reasons = _reasons(found)
+            if (reason in reasons) if reason is not None else (found["state"] != "completed"):
+                marked.append(next_attempt(configuration, found["steps"]))
         if not marked:
             wanted = f" of reason {reason!r}" if reason else ""
             raise ValueError(
@@ -51,21 +57,36 @@ def mark_for_retry(
             )
         again = {c.configuration_id: c for c in marked}
         register_campaign(campaign, engine, [again.get(c.configuration_id, c) for c in configurations], stores)
+        # After the manifest: were this cut short, the next attempt's calculation would do it (`builders`).
+        supersede(stores, marked)
     return marked
 
 
-def next_attempt(configuration: ConfigurationDoc) -> ConfigurationDoc:
-    """The configuration with its attempt raised and new job uuids; the one given is not changed."""
-    attempt = configuration.attempt + 1
+def next_attempt(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> ConfigurationDoc:
+    """The configuration with its attempt raised; the one given is not changed.
+
+    Parameters
+    ----------
+    configuration : as it was run last.
+    steps : step -> its document in the last calculation.
+    """
+    attempt, last = configuration.attempt + 1, list(configuration.job_uuids)[-1]
     uuids = {
-        step: step_uuid(configuration.campaign, configuration.configuration_id, step, attempt)
-        for step in configuration.job_uuids
+        step: uuid
+        if step != last and _passed(steps.get(step))
+        else step_uuid(configuration.campaign, configuration.configuration_id, step, attempt)
+        for step, uuid in configuration.job_uuids.items()
     }
     return configuration.model_copy(update={"attempt": attempt, "job_uuids": uuids})
 
 
-def _reasons(calculation: dict[str, object]) -> set[str]:
-    steps = calculation["steps"]
-    assert isinstance(steps, dict)
-    failures = {step["reason"] for step in steps.values() if step["document"] == "FailureDoc"}
-    return failures or {str(calculation["state"])}
+def _passed(step: Mapping[str, Any] | None) -> bool:
+    return step is not None and step["document"] == "VaspStepDoc" and bool(step["audit"]["passed"])
+
+
+def _reasons(calculation: Mapping[str, Any]) -> set[str]:
+    """Every word by which a calculation can be asked for."""
+    failures = {step["reason"] for step in calculation["steps"].values() if step["document"] == "FailureDoc"}
+    if calculation["state"] != "completed":
+        return failures | {calculation["state"]}
+    return {"lost", calculation["relation"]} if calculation["relation"] in LOST else set()

@@ -20,7 +20,7 @@ from atomate2.vasp.files import copy_vasp_outputs, write_vasp_input_set
 from atomate2.vasp.jobs.base import _FILES_TO_ZIP, BaseVaspMaker, get_vasp_task_document
 from atomate2.vasp.run import run_vasp
 from emmet.core.tasks import TaskDoc
-from jobflow import Job, Response, job
+from jobflow import Response, job
 from monty.serialization import dumpfn
 from pymatgen.core import Structure
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
@@ -107,7 +107,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         context = self.context(structure, sites, reference, intent, history)
         origin = origin or StartingPoint(structure=structure, site_order=None if site_order is None else [*site_order])
         document: VaspStepDoc | FailureDoc
-        after: Job | None = None
+        after: Any = None  # jobflow's Response takes None for no replacement, its annotation does not
         try:
             start = self.prepare(structure, sites, site_order)
             document = self._run(folder, start, prev_dir, context)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from emmet.core.tasks import TaskDoc
@@ -87,8 +88,9 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
             f"{folder.name}: vasprun.xml holds no ionic step; the run stopped before the first one was done"
         )
     nelm = (calculation.input.parameters or {}).get("NELM")
-    symbols = [site.specie.symbol for site in steps[0].structure]
-    frames = frame_series(symbols, [_plain_step(step) for step in steps], record.steps, nelm, "final")
+    plain = [_plain_step(step) for step in steps]
+    symbols = _symbols(steps[0])
+    frames = frame_series(symbols, plain, record.steps, nelm, "final")
     structure = Structure(frames.lattices[-1], frames.symbols, frames.frac_coords[-1])
     calculation.output.ionic_steps = None
     final = frames.magmoms[-1]
@@ -97,7 +99,7 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
             f"{folder.name}: OUTCAR lists {len(final)} moments where vasprun.xml has {len(structure)} sites"
         )
     engine = engine_of(calculation.vasp_version or record.version or "")
-    titles = [spec.titel for spec in calculation.input.potcar_spec or [] if spec.titel]
+    titles = [str(spec.titel) for spec in list(calculation.input.potcar_spec or ()) if spec.titel]
     return VaspOutputs(frames, task, structure, final, engine, record.elapsed_s, record.stopped, titles)
 
 
@@ -106,10 +108,17 @@ def last_calculation(task: TaskDoc) -> Calculation | None:
     return task.calcs_reversed[0] if task.calcs_reversed else None
 
 
+def _symbols(step: EmmetIonicStep) -> list[str]:
+    structure: Any = step.structure
+    return [site.specie.symbol for site in structure]
+
+
 def _plain_step(step: EmmetIonicStep) -> IonicStep:
     if step.structure is None or step.e_fr_energy is None or not step.electronic_steps:
         raise ValueError("an ionic step in vasprun.xml has no electronic step, no structure or no energy")
     last = step.electronic_steps[-1]
+    if last.e_fr_energy is None or last.e_0_energy is None:
+        raise ValueError("the last electronic step of an ionic step in vasprun.xml has no energy")
     return IonicStep(
         lattice=np.array(step.structure.lattice.matrix),
         frac_coords=np.array(step.structure.frac_coords),

@@ -16,11 +16,11 @@ from ..inputs.orderings.group import ordering_group
 from ..inputs.supercells import HostSupercell
 from .connect import Stores
 from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding
+from .relations import COUNTING
 from .step_runs import StepRuns, step_runs
 
 _BULK = ("frames", "task")
 _BATCH = 500
-COUNTING_RELATIONS = ("kept", "equivalent", "measured")
 
 
 def build_calculations(stores: Stores, cell: HostSupercell, configurations: Iterable[ConfigurationDoc]) -> int:
@@ -70,6 +70,25 @@ def _keep(stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]) -> None:
         stores.collection("failures").update(failed)
     if made:
         stores.collection("calculations").update([document.model_dump(mode="json") for document in made])
+        supersede(stores, made)
+
+
+def supersede(stores: Stores, current: Sequence[ConfigurationDoc | ChargeOrderedCalculationDoc]) -> None:
+    """Mark the calculations of earlier attempts as no longer the latest.
+
+    Parameters
+    ----------
+    stores : the campaign's stores.
+    current : the attempts that count now.
+    """
+    attempts = {document.configuration_id: document.attempt for document in current if document.attempt > 1}
+    if not attempts:
+        return
+    calculations = stores.collection("calculations")
+    found = calculations.query({"configuration_id": {"$in": list(attempts)}})
+    old = [c for c in found if c["latest"] and c["attempt"] < attempts[c["configuration_id"]]]
+    if old:
+        calculations.update([{**calculation, "latest": False} for calculation in old])
 
 
 def pending(stores: Stores, configurations: Iterable[ConfigurationDoc]) -> list[ConfigurationDoc]:
@@ -118,7 +137,7 @@ def calculation_doc(
         achieved_key=None if final is None else _achieved_key(configuration, cell, final),
         relation=relation,
         state="failed" if failed else "completed" if audit.passed else "audit failed",
-        counts=audit.passed and not failed and relation in COUNTING_RELATIONS,
+        counts=audit.passed and not failed and relation in COUNTING,
         energy=energy,
         energy_per_fu=None if energy is None else energy / configuration.formula_units,
         magmoms_redox=None if final is None else _redox_moments(final),

@@ -88,7 +88,8 @@ def _until_cut_off(handle: Iterable[str]) -> Iterator[str]:
 
 def _totals(lines: Iterator[str]) -> list[float] | None:
     """Last column of a per-site table, up to its closing rule; None where that is missing."""
-    rules, totals = 0, []
+    rules = 0
+    totals: list[float] = []
     for line in lines:
         if line.startswith("-----"):
             rules += 1

@@ -15,8 +15,6 @@ from maggma.core import Store
 from .connect import Stores
 from .sqlite import SQLiteStore
 
-LOST = ("moved", "delocalised", "ambiguous")
-
 
 @dataclass
 class FractionOverview:

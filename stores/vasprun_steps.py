@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +79,9 @@ def read_vasprun_steps(path: Path) -> VasprunSteps:
     return found
 
 
-def _elements(handle: IO[bytes]) -> Iterator[ElementTree.Element]:
+def _elements(handle: BinaryIO | gzip.GzipFile) -> Iterator[ElementTree.Element]:
     """Finished elements of interest, in order; memory is given back as soon as one was used."""
-    parser = ElementTree.XMLPullParser(events=("start", "end"))
+    parser: ElementTree.XMLPullParser[Any] = ElementTree.XMLPullParser(events=("start", "end"))
     depth, head = 0, b""
     while chunk := handle.read(_CHUNK):
         if len(head) < _CHUNK:
@@ -89,7 +89,7 @@ def _elements(handle: IO[bytes]) -> Iterator[ElementTree.Element]:
             if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
                 raise ValueError("a document type is declared, which VASP never does")
         parser.feed(chunk)
-        for event, element in parser.read_events():
+        for event, element in cast("Iterator[tuple[str, ElementTree.Element]]", parser.read_events()):
             if event == "start":
                 depth += 1
                 continue

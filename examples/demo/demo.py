@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from valenceflow.analysis.figures import ordering_energies
-from valenceflow.cli.results import LOST, calculations_of
+from valenceflow.cli.results import calculations_of
 from valenceflow.stores.connect import STORE_FILE, sqlite_stores
+from valenceflow.stores.relations import LOST
 
 HERE = Path(__file__).resolve().parent
 ENGINE = "rehearsal:chgnet"
@@ -56,7 +57,7 @@ def draw(calculations: list[dict[str, object]], path: Path) -> None:
 
 def show_injected_flip(folder: Path, calculations: list[dict[str, object]]) -> None:
     """Repeat one configuration with a spin flip injected into the stand-in, so that a lost ordering is seen."""
-    print("\nThe engine lost no ordering by itself. Below, one run with an INJECTED spin flip, to show how a loss looks:")
+    print("\nNo ordering was lost by itself. Below, one run with an INJECTED spin flip, to show how a loss looks:")
     key = next(c["intended_key"] for c in calculations if c["fraction"] == 0.5)
     campaign = folder / "injected.yaml"
     text = (HERE / "campaign.yaml").read_text(encoding="utf-8")
