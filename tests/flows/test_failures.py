@@ -9,8 +9,8 @@ from pymatgen.core import SETTINGS
 from valenceflow.flows import step_document
 from valenceflow.flows.failures import REMEDIES, classify
 from valenceflow.flows.rehearsal.command import rehearsal_command
-from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.flows.step_document import STEP_FILE
+from valenceflow.flows.two_step import TwoStepRelaxMaker
 
 FIRST = "surrogate relax"
 STAND_IN = rehearsal_command("springs", steps=2)
