@@ -1,0 +1,189 @@
+"""SIGKILL at random moments over launcher, workers and VASP of a running campaign: is anything lost, doubled, repeated?
+
+    python benchmarks/kills.py [--kills 20] [--seed 1] [--json]
+
+A campaign of 16 configurations on the `springs` stand-in runs with two workers. At random moments one of its processes
+is killed; whenever the launcher is gone it is started again, and failures are retried. In the end every configuration
+has exactly one latest calculation, as meant; no job has two documents of the same index, and no step was started again
+after it had passed its audit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+CAMPAIGN = """\
+name: kills
+host: olivine-NaFePO4
+couple: Fe2+/Fe3+
+working_ion: {Na: {fraction: [1/2, 1/4, 3/4], orderings: {all: true}}}
+charge: {all: true}
+launch: {workers: 2}
+"""
+ENGINE = ["--engine", "rehearsal:springs"]
+TARGETS = ("launcher", "worker", "vasp")
+GIVE_UP_S = 900
+
+
+def valenceflow(*words: str, **options) -> subprocess.Popen:
+    """Start a valenceflow command; its output is thrown away unless asked for."""
+    command = [sys.executable, "-m", "valenceflow.cli.main", *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+
+
+def processes(launcher: psutil.Process, target: str) -> list[psutil.Process]:
+    """Living processes of one kind."""
+    if target == "launcher":
+        return [launcher]
+    marker = "valenceflow.flows.worker" if target == "worker" else "rehearsal.executable"
+    found = []
+    for process in launcher.children(recursive=True):
+        try:
+            if any(marker in word for word in process.cmdline()):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def kill_one(launcher: int, target: str, generator: random.Random) -> int:
+    """Kill one process of a kind, waiting some seconds for one to appear; returns how many were killed."""
+    for _ in range(100):
+        try:
+            victims = processes(psutil.Process(launcher), target)
+            if victims:
+                time.sleep(generator.uniform(0, 0.2))
+                generator.choice(victims).kill()
+                return 1
+        except psutil.NoSuchProcess:
+            return 0
+        time.sleep(0.03)
+    return 0
+
+
+def kill_at_random(campaign: Path, kills: int, generator: random.Random) -> Counter[str]:
+    """Run the campaign, killing as it goes; returns how often each kind of process was killed."""
+    done: Counter[str] = Counter()
+    run, begin = None, time.monotonic()
+    while sum(done.values()) < kills and time.monotonic() - begin < GIVE_UP_S:
+        if run is None or run.poll() is not None:
+            if run is not None and run.returncode == 0:
+                break  # everything is there
+            subprocess.run(
+                [sys.executable, "-m", "valenceflow.cli.main", "retry", str(campaign), *ENGINE],
+                capture_output=True,
+                check=False,
+            )
+            run = valenceflow("run", str(campaign), *ENGINE)
+            time.sleep(generator.uniform(2.0, 6.0))
+        target = generator.choice(TARGETS)
+        done[target] += kill_one(run.pid, target, generator)
+        time.sleep(generator.uniform(0.1, 2.5))
+    if run is not None:
+        run.wait(timeout=GIVE_UP_S)
+    return done
+
+
+def finish(campaign: Path) -> int:
+    """Run and retry in peace until everything is there; returns the rounds that took."""
+    for rounds in range(1, 6):
+        words = [sys.executable, "-m", "valenceflow.cli.main"]
+        subprocess.run([*words, "retry", str(campaign), *ENGINE], capture_output=True, check=False)
+        if subprocess.run([*words, "run", str(campaign), *ENGINE], capture_output=True, check=False).returncode == 0:
+            return rounds
+    return rounds
+
+
+def check(campaign: Path) -> dict[str, int]:
+    """Count what is lost, doubled or repeated."""
+    from valenceflow.stores.connect import STORE_FILE, sqlite_stores
+
+    folder = campaign.parent / "kills"
+    stores = sqlite_stores(folder / STORE_FILE)
+    latest = list(stores.collection("calculations").query({"latest": True}, {"steps": 0}))
+    planned = stores.collection("configurations").count({})
+    per_configuration = Counter(c["configuration_id"] for c in latest)
+    jobs = Counter((d["uuid"], d["index"]) for d in stores.docs().query({}, ["uuid", "index"]))
+    return {
+        "configurations": planned,
+        "lost": planned - sum(c["state"] == "completed" and c["counts"] for c in latest),
+        "duplicated calculations": sum(number - 1 for number in per_configuration.values()),
+        "duplicated jobs": sum(number - 1 for number in jobs.values()),
+        "finished steps repeated": repeated_steps(folder / "runs"),
+        "processes left behind": sum(
+            "rehearsal.executable" in " ".join(p.info["cmdline"] or ()) and str(folder) in (p.info["cwd"] or "")
+            for p in psutil.process_iter(["cmdline", "cwd"])
+        ),
+    }
+
+
+def repeated_steps(runs: Path) -> int:
+    """Runs of a step that started after a run of the same step of the same configuration had passed its audit."""
+    from valenceflow.flows.step_document import START_FILE, STEP_FILE
+
+    repeated = 0
+    for configuration in runs.iterdir():
+        passed: dict[str, float] = {}
+        starts = sorted(configuration.glob(f"*/*/{START_FILE}"), key=lambda path: path.stat().st_mtime)
+        for start in starts:
+            step = json.loads(start.read_text())["step"]
+            if step in passed and start.stat().st_mtime > passed[step]:
+                repeated += 1
+            ended = start.parent / STEP_FILE
+            if ended.exists():
+                document = json.loads(gzip.decompress(ended.read_bytes()))
+                if document["document"] == "VaspStepDoc" and document["audit"]["passed"]:
+                    passed.setdefault(step, ended.stat().st_mtime)
+    return repeated
+
+
+def kill_table(kills: int, seed: int) -> dict[str, int]:
+    """Kill, finish, and count."""
+    with tempfile.TemporaryDirectory(prefix="valenceflow-kills-") as name:
+        campaign = Path(name) / "kills.yaml"
+        campaign.write_text(CAMPAIGN, encoding="utf-8")
+        done = kill_at_random(campaign, kills, random.Random(seed))
+        rounds = finish(campaign)
+        return {
+            **{f"killed: {target}": done[target] for target in TARGETS},
+            "rounds to finish": rounds,
+            **check(campaign),
+        }
+
+
+def main() -> int:
+    """Print the table; fails if anything was lost, doubled, repeated or left behind."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    table = kill_table(options.kills, options.seed)
+    if options.json:
+        print(json.dumps(table, indent=1))
+    else:
+        for name, number in table.items():
+            print(f"{name:28} {number}")
+    harmless = (
+        "lost",
+        "duplicated calculations",
+        "duplicated jobs",
+        "finished steps repeated",
+        "processes left behind",
+    )
+    return int(any(table[name] for name in harmless))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
