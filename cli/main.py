@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import control, doctor, init, query, run, status
+from . import control, doctor, init, query, rebuild, run, status
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -51,6 +51,7 @@ app.command(name="retry")(run.retry)
 app.command(name="pause")(control.pause)
 app.command(name="cancel")(control.cancel)
 app.command(name="query")(query.query)
+app.command(name="rebuild")(rebuild.rebuild)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from .failures import REMEDIES
 from .launch import Finished, Started, Workers, run_folder
 from .manifest import register_campaign, with_attempts
 from .plan import plan_configurations
+from .restore import adopt
+from .step_document import leave_step_file
 
 
 @dataclass
@@ -124,9 +126,18 @@ def prepare(
     stores = campaign_stores(campaign)
     stores.take_in()
     register_campaign(campaign, engine, configurations, stores)
+    _take_from_folders(campaign, stores, configurations)
     build_calculations(stores, campaign.cell, configurations)
     todo = pending(stores, choose(configurations, only))
     return Prepared(campaign, engine, stores, configurations, todo[:limit])
+
+
+def _take_from_folders(campaign: Campaign, stores: Stores, configurations: Sequence[ConfigurationDoc]) -> None:
+    """Documents that jobs left in their folders but could not store: they were killed, or the disk was full."""
+    job_store = stores.job_store()
+    job_store.connect()
+    adopt(job_store, campaign.folder, pending(stores, configurations))
+    job_store.close()
 
 
 def matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
@@ -193,7 +204,9 @@ def keep(prepared: Prepared, event: Finished) -> bool:
     prepared.stores.take_in()
     written = build_calculations(prepared.stores, cell, [configuration])
     if not written and pending(prepared.stores, [configuration]):
-        record_failure(prepared.stores, cell, configuration, vanished(prepared.campaign, event))
+        failure = vanished(prepared.campaign, event)
+        leave_step_file(failure, run_folder(prepared.campaign.folder, configuration))
+        record_failure(prepared.stores, cell, configuration, failure)
     criteria = {"calculation_id": configuration.calculation_id}
     found = prepared.stores.collection("calculations").query_one(criteria, properties=["state"])
     return found is None or found["state"] != "completed"

@@ -25,6 +25,7 @@ from ..stores.documents import ConfigurationDoc
 from .campaign import configuration_flow
 from .campaign_file import Campaign, read_campaign
 from .leash import die_with_parent
+from .restore import adopt, is_done
 
 
 def main() -> None:
@@ -51,6 +52,9 @@ def run_configuration(campaign: Campaign, document: ConfigurationDoc, job_store:
     identity = {"configuration_id": document.configuration_id}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        adopt(job_store, campaign.folder, [document])  # a worker before may have been killed with its document in hand
+        if is_done(document, job_store.docs_store):
+            return identity
         flow = configuration_flow(campaign, document, job_store.docs_store, folder.parent)
         # raise_immediately off: our jobs return their failures; what still raises must not take the worker down.
         run_locally(

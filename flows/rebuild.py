@@ -1,0 +1,164 @@
+"""A campaign's store made anew from its manifest and run folders, or filled up where documents are missing.
+
+Nothing in an existing store is overwritten: a document that differs from the one in a run folder stays and is named.
+Exact: jobs, frames, calculations, failures, configurations. Not kept in run folders: the campaign's date, and TaskDocs
+(step files leave them out), which can be read again from VASP's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atomate2.vasp.jobs.base import get_vasp_task_document
+from monty.json import jsanitize
+
+from ..stores.builders import build_calculations, pending, record_failure
+from ..stores.connect import Stores
+from ..stores.documents import ConfigurationDoc
+from .campaign_file import Campaign
+from .launch import run_folder
+from .manifest import MANIFEST_FILE, campaign_doc, read_manifest
+from .restore import Restored, restore
+from .step_files import PassedOver, all_step_paths, attempts_of, job_step_files, launcher_failures
+from .vasp_outputs import last_calculation
+
+
+@dataclass
+class Rebuilt:
+    """What `rebuild` did.
+
+    Attributes
+    ----------
+    configurations, calculations : documents added.
+    jobs : what was done with step files of jobs.
+    differing : configurations of the manifest that the store has otherwise; they stay.
+    other_inputs : configurations planned with another host or supercell than the campaign file has now, left out.
+    passed_over : files that were not used, by reason.
+    """
+
+    configurations: int = 0
+    calculations: int = 0
+    jobs: Restored = field(default_factory=Restored)
+    differing: list[str] = field(default_factory=list)
+    other_inputs: list[str] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
+
+
+def rebuild(campaign: Campaign, stores: Stores, with_tasks: bool = False) -> Rebuilt:
+    """Put everything into the store that the manifest and the run folders know. The caller holds the campaign's lock.
+
+    Parameters
+    ----------
+    campaign : whose store.
+    stores : an empty one, or one that misses documents.
+    with_tasks : read TaskDocs again from VASP's outputs (as slow as parsing them was).
+
+    Raises
+    ------
+    ValueError
+        If there is no readable manifest.
+    """
+    known = read_manifest(campaign.folder)
+    if not known:
+        raise ValueError(
+            f"{campaign.folder / MANIFEST_FILE} is missing or empty: it says which runs are whose; `valenceflow run` "
+            "plans the campaign anew and takes in what finished"
+        )
+    done = Rebuilt()
+    stores.take_in()
+    mine = [c for c in known if _is_described(campaign, c)]
+    done.other_inputs = [c.joint_key for c in known if not _is_described(campaign, c)]
+    _register(campaign, stores, mine, done)
+    attempts = [attempt for c in mine for attempt in attempts_of(c)]
+    _restore_jobs(campaign, stores, attempts, with_tasks, done)
+    for number in sorted({attempt.attempt for attempt in attempts}):  # the builder knows one attempt of each at a time
+        these = [attempt for attempt in attempts if attempt.attempt == number]
+        done.calculations += build_calculations(stores, campaign.cell, these)
+    done.calculations += _restore_failures(campaign, stores, attempts, done)
+    _mark_latest(stores, mine)
+    return done
+
+
+def _is_described(campaign: Campaign, configuration: ConfigurationDoc) -> bool:
+    cell = campaign.cell
+    ours = (cell.host.content_hash, [list(row) for row in cell.matrix])
+    return ours == (configuration.host_hash, configuration.supercell)
+
+
+def _register(campaign: Campaign, stores: Stores, configurations: Sequence[ConfigurationDoc], done: Rebuilt) -> None:
+    collection = stores.collection("configurations")
+    there = {c["configuration_id"]: c for c in collection.query({"campaign": campaign.file.name})}
+    ours = {c.configuration_id: c.model_dump(mode="json") for c in configurations}
+    missing = [document for identity, document in ours.items() if identity not in there]
+    if missing:
+        collection.update(missing)
+    done.configurations = len(missing)
+    done.differing = [
+        document["joint_key"]
+        for identity, document in ours.items()
+        if identity in there and {k: v for k, v in there[identity].items() if k != "_id"} != document
+    ]
+    if configurations and stores.collection("campaigns").query_one({"campaign": campaign.file.name}) is None:
+        engine = configurations[-1].engine
+        number = sum(c.engine == engine for c in configurations)
+        document = campaign_doc(campaign, engine, number)
+        stores.collection("campaigns").update([document.model_dump(mode="json")])
+
+
+def _restore_jobs(
+    campaign: Campaign, stores: Stores, attempts: Sequence[ConfigurationDoc], with_tasks: bool, done: Rebuilt
+) -> None:
+    """Configuration by configuration, so that memory holds the frames of one of them alone."""
+    places = {run_folder(campaign.folder, attempt): attempt for attempt in attempts}
+    by_place: dict[Path, list[Path]] = {}
+    for path in all_step_paths(campaign.folder)[0]:
+        by_place.setdefault(path.parent.parent, []).append(path)
+    job_store = stores.job_store()
+    job_store.connect()
+    for place, paths in by_place.items():
+        # A folder under another name is looked at with everybody in mind, to say whose its files are.
+        owners = [places[place]] if place in places else attempts
+        files = job_step_files(paths, owners, done.passed_over)
+        found = restore(job_store, files, read_task if with_tasks else None)
+        done.jobs.added += found.added
+        done.jobs.unchanged += found.unchanged
+        done.jobs.mended += found.mended
+        done.jobs.differing += found.differing
+    job_store.close()
+
+
+def _restore_failures(campaign: Campaign, stores: Stores, attempts: Sequence[ConfigurationDoc], done: Rebuilt) -> int:
+    written = 0
+    paths = all_step_paths(campaign.folder)[1]
+    for configuration, failure in launcher_failures(paths, attempts, done.passed_over):
+        if pending(stores, [configuration]):
+            record_failure(stores, campaign.cell, configuration, failure)
+            written += 1
+    return written
+
+
+def _mark_latest(stores: Stores, configurations: Sequence[ConfigurationDoc]) -> None:
+    """The calculation of a configuration's current attempt is its latest, whatever a killed `retry` left."""
+    calculations = stores.collection("calculations")
+    current = {c.configuration_id: c.attempt for c in configurations}
+    found = calculations.query({"configuration_id": {"$in": list(current)}})
+    wrong = [c for c in found if c["latest"] != (c["attempt"] == current[c["configuration_id"]])]
+    if wrong:
+        calculations.update([{**c, "latest": not c["latest"]} for c in wrong])
+
+
+def read_task(folder: Path, name: str) -> dict[str, Any] | None:
+    """The TaskDoc of a run folder, without ionic steps as the job left it; None if its outputs cannot be read."""
+    try:
+        task = get_vasp_task_document(folder)
+    except Exception:  # emmet and pymatgen raise anything on damaged outputs; the document lives without it
+        return None
+    task.task_label = name
+    calculation = last_calculation(task)
+    if calculation is not None and calculation.output is not None:
+        calculation.output.ionic_steps = None
+    content: dict[str, Any] = jsanitize(task, strict=True, enum_values=True, allow_bson=True)
+    return content
