@@ -125,9 +125,7 @@ def test_the_hash_follows_every_physics_field(protocol, fields):
 
 
 def test_the_hash_follows_every_incar_tag_potcar_and_mesh(protocol):
-    variants = [
-        changed(protocol, incar=protocol.incar | {tag: 3}) for tag in protocol.incar if tag != "ISPIN"
-    ]
+    variants = [changed(protocol, incar=protocol.incar | {tag: 3}) for tag in protocol.incar if tag != "ISPIN"]
     potcar = protocol.potcar.model_dump()
     variants += [
         changed(protocol, potcar=potcar | {"functional": "PBE_64"}),

@@ -287,9 +287,7 @@ def test_powerups_that_change_physics_by_other_ways_are_refused_at_once():
     ],
 )
 def test_a_switch_of_pymatgen_that_would_change_the_physics_is_refused(switch):
-    with pytest.raises(
-        ValueError, match=rf"{next(iter(switch))} = .* would change what protocol paper-2026 says"
-    ):
+    with pytest.raises(ValueError, match=rf"{next(iter(switch))} = .* would change what protocol paper-2026 says"):
         ChargeOrderedSetGenerator(**switch)
 
 
@@ -381,9 +379,7 @@ def test_a_site_that_lost_its_moment_is_named(relax, step_2):
 
 
 def test_a_structure_without_moments_is_refused(relax):
-    with pytest.raises(
-        ValueError, match=r"on 6 of 6 sites, Na\[0\]: None, .* and 2 more; set the site property"
-    ):
+    with pytest.raises(ValueError, match=r"on 6 of 6 sites, Na\[0\]: None, .* and 2 more; set the site property"):
         incar_of(relax, cell(STEP_2))
 
 
@@ -400,9 +396,7 @@ def test_upstream_an_unsorted_structure_gives_a_block_per_change_of_element():
 
 def test_an_element_in_two_blocks_is_refused(relax):
     mixed = cell(("Na", "Fe", "Ga", "Fe", "Ga", "P", "O"), [0.0, 4.0, 0.0, 4.0, 0.0, 0.0, 0.0])
-    with pytest.raises(
-        ValueError, match=r"7 POSCAR blocks for 5 elements \(Na Fe Ga Fe .*sort the sites"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"7 POSCAR blocks for 5 elements \(Na Fe Ga Fe .*sort the sites") as caught:
         incar_of(relax, mixed)
     assert one_line(caught)
 
@@ -447,16 +441,13 @@ def test_a_previous_run_is_refused(step_2, relax):
 
 def test_free_nupdown_and_other_spin_orders_are_protocols_of_their_own(step_2):
     own = Protocol.model_validate(
-        load_protocol("paper-2026").model_dump()
-        | {"nupdown": "free", "spin_order": "as given", "name": "afm"}
+        load_protocol("paper-2026").model_dump() | {"nupdown": "free", "spin_order": "as given", "name": "afm"}
     )
     flipped = cell(STEP_2, [0.0, 5.0, -4.0, 0.0, 0.0, 0.0])
     incar = protocol_incar(own, "relax", flipped)
     assert "NUPDOWN" not in incar
     assert incar["MAGMOM"] == [0.0, 5.0, -4.0, 0.0, 0.0, 0.0]
-    with pytest.raises(
-        ValueError, match=r"Fe\[2\] starts at -4.0 muB, but protocol paper-2026 is ferromagnetic"
-    ):
+    with pytest.raises(ValueError, match=r"Fe\[2\] starts at -4.0 muB, but protocol paper-2026 is ferromagnetic"):
         protocol_incar(load_protocol("paper-2026"), "relax", flipped)
 
 
