@@ -14,6 +14,8 @@ from .places import JsonOption
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .places import Place
+
 
 @dataclass(frozen=True)
 class Check:
@@ -88,12 +90,38 @@ def _vasp(campaign: Path | None) -> Iterator[Check]:
 def _stores(campaign: Path | None) -> Iterator[Check]:
     if campaign is None:
         return
+    from maggma.core import StoreError  # noqa: PLC0415 - start-up
+
     from .places import find_place  # noqa: PLC0415 - maggma
 
     try:
         place = find_place(campaign, None)
         number = place.stores.collection("calculations").count({})
-    except ValueError as err:
-        yield Check("store", False, str(err), "status and query", "start the campaign")
-    else:
-        yield Check("store", True, f"{number} calculations in {place.folder or 'the store'}", "status and query")
+    except (ValueError, StoreError) as err:
+        what, _, remedy = str(err).partition(": ")
+        yield Check("store", False, what, "status and query", remedy or "start the campaign")
+        return
+    yield Check("store", True, f"{number} calculations in {place.folder or 'the store'}", "status and query")
+    yield from _integrity(campaign, place)
+
+
+def _integrity(campaign: Path, place: Place) -> Iterator[Check]:
+    """Whether what the store's documents point to is there."""
+    from ..flows.lock import is_running  # noqa: PLC0415 - start-up
+    from ..flows.manifest import read_manifest  # noqa: PLC0415 - pymatgen
+    from ..stores.integrity import document_problems, file_problems  # noqa: PLC0415
+
+    assert place.folder is not None  # as a campaign was given
+    assert place.name is not None
+    needed = "trust in what the store says"
+    damaged = list(file_problems(place.stores))
+    problems = damaged or list(document_problems(place.stores, place.name, read_manifest(place.folder)))
+    harmful = [problem for problem in problems if problem.remedy]
+    if is_running(place.folder):
+        yield Check("integrity", True, "the campaign is running: what is under way may show as missing", needed)
+    for problem in problems:
+        found = f"{problem.what}; the first: {problem.example}"
+        remedy = problem.remedy.replace("CAMPAIGN.yaml", str(campaign))
+        yield Check("integrity", not problem.remedy, found, needed, remedy)
+    if not harmful:
+        yield Check("integrity", True, "the file is sound and every document has what it points to", needed)

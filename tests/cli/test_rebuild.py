@@ -225,3 +225,92 @@ def test_the_start_file_says_what_jobflow_knew(original):
     assert content["metadata"]["campaign"] == "small"
     assert content["name"] in ("relax", "surrogate relax")
     assert len(content["hosts"]) == 1
+
+
+def findings(path, call):
+    """What `doctor` says of the store's integrity: (fine or not, text, remedy)."""
+    checks = json.loads(call("doctor", path, "--json").out)
+    return [(c["ok"], c["found"], c["remedy"]) for c in checks if c["name"] in ("integrity", "store")][1:]
+
+
+SOUND = (True, "the file is sound and every document has what it points to", "")
+
+
+def lose_a_job(stores):
+    stores.docs().remove_docs({"uuid": sorted(stores.docs().distinct("uuid"))[0]})
+
+
+def lose_frames(stores):
+    stores.data().remove_docs({"data.energies": {"$exists": True}})
+
+
+def lose_a_configuration(stores):
+    stores.collection("configurations").remove_docs({"fraction": 1.0})
+
+
+def lose_what_is_latest(stores):
+    calculation = stores.collection("calculations").query_one({"fraction": 1.0})
+    stores.collection("calculations").update({**calculation, "calculation_id": "again"})
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lose_a_job, "1 calculations whose job documents are missing"),
+        (lose_frames, "7 job documents whose frames or TaskDoc are missing"),
+        (lose_a_configuration, "1 configurations of manifest.json are not in the store"),
+        (lose_what_is_latest, "1 configurations with more than one latest calculation"),
+    ],
+)
+def test_doctor_finds_what_is_missing_and_rebuild_mends_it(break_it, said, copied, call):
+    path, _ = copied
+    assert findings(path, call) == [SOUND]
+    stores = sqlite_stores(store_file(path))
+    break_it(stores)
+    stores.close()
+    broken = findings(path, call)
+    assert [text for ok, text, _ in broken if not ok and text.startswith(said)], broken
+    assert all(f"valenceflow rebuild {path}" in remedy for ok, _, remedy in broken if not ok)
+    if break_it is lose_what_is_latest:
+        return  # a document that no run has: doctor names it, a person decides
+    call("rebuild", path)
+    assert not [text for ok, text, _ in findings(path, call) if not ok]
+
+
+def test_doctor_counts_what_nothing_points_to(copied, call):
+    path, _ = copied
+    stores = sqlite_stores(store_file(path))
+    blob = stores.data().query_one({})
+    stores.data().update({**blob, "blob_uuid": "unused"})
+    stores.collection("calculations").update({**stores.collection("calculations").query_one({}), **STRANGER})
+    stores.close()
+    found = findings(path, call)
+    assert found[-1] == SOUND
+    assert [text.partition(";")[0] for ok, text, _ in found[:-1] if ok] == [
+        "1 calculations of configurations that manifest.json does not have",
+        "1 blobs that no job document points to (a job was killed while it stored them)",
+    ]
+
+
+STRANGER = {"calculation_id": "x-1", "configuration_id": "x"}
+
+
+def test_doctor_finds_a_damaged_file_and_the_way_out_works(copied, call, refused):
+    path, before = copied
+    file = store_file(path)
+    content = bytearray(file.read_bytes())
+    for start in range(40_000, len(content) - 3000, 4096 * 7):
+        content[start : start + 2000] = bytes(2000)
+    file.write_bytes(content)
+    checks = json.loads(call("doctor", path, "--json").out)
+    (check,) = (c for c in checks if c["name"] in ("integrity", "store") and not c["ok"])
+    assert "is damaged" in check["found"]
+    assert "move it away" in check["remedy"]
+    assert "valenceflow rebuild" in check["remedy"]
+    file.rename(f"{file}.damaged")
+    call("rebuild", path)
+    assert without_tasks(contents(path)) == without_tasks(before)
+    file.write_bytes(b"not a database, whatever its name says" * 100)
+    assert "is not a SQLite file" in refused("status", path)
+    assert "valenceflow rebuild" in refused("rebuild", path)
+    assert file.read_bytes().startswith(b"not a database")
