@@ -30,7 +30,9 @@ def rebuild(
     if not described.folder.is_dir():
         raise ValueError(f"campaign {described.file.name} has not been started: {described.folder} is missing")
     with campaign_lock(described.folder):
-        done = rebuild_store(described, campaign_stores(described), with_tasks=tasks)
+        stores = campaign_stores(described)
+        done = rebuild_store(described, stores, with_tasks=tasks)
+        stores.close()
     if as_json:
         typer.echo(json.dumps(asdict(done), default=str, indent=1))
         return

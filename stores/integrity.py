@@ -41,7 +41,7 @@ def file_problems(stores: Stores) -> Iterator[Problem]:
     for path, store in ours.items():
         found = store.damage()
         if found:
-            move = f"move it away (mv {path} {path}.damaged), then {REBUILD}"
+            move = f"move it away with what belongs to it (mkdir damaged; mv {path}* damaged/), then {REBUILD}"
             yield Problem(f"{path} is damaged", " ".join(found[0].split()), move)
 
 

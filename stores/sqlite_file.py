@@ -236,9 +236,7 @@ class SQLiteFile:
         row = connection.execute(_GET_VERSION).fetchone()
         found = int(row[0]) if row is not None and str(row[0]).isdigit() else None
         if found is None:
-            raise SQLiteStoreError(
-                f"{self.path} does not say its schema version: move it away and make it anew with `valenceflow rebuild`"
-            )
+            raise SQLiteStoreError(f"{self.path} does not say its schema version: {self._move_away}")
         if found > SCHEMA_VERSION:
             raise SQLiteStoreError(
                 f"{self.path} has schema version {found}, this valenceflow knows up to {SCHEMA_VERSION}: "
@@ -256,6 +254,14 @@ class SQLiteFile:
         )
         connection.execute("COMMIT")
 
+    @property
+    def _move_away(self) -> str:
+        # With its -wal: left behind, SQLite would take it for the new file's.
+        return (
+            f"move it away with what belongs to it (mkdir damaged; mv {self.path}* damaged/), then make the store anew "
+            "from the run folders with `valenceflow rebuild CAMPAIGN.yaml`"
+        )
+
     def _explain(self, err: sqlite3.Error) -> SQLiteStoreError:
         text = str(err)
         if "locked" in text or "busy" in text:
@@ -269,14 +275,10 @@ class SQLiteFile:
             )
         if "not a database" in text:
             return SQLiteStoreError(
-                f"{self.path} is not a SQLite file: choose another path for the store, or move the file away and make "
-                "the store anew with `valenceflow rebuild CAMPAIGN.yaml`"
+                f"{self.path} is not a SQLite file: choose another path for the store, or {self._move_away}"
             )
         if "malformed" in text and "JSON" not in text:
-            return SQLiteStoreError(
-                f"{self.path} is damaged: move it away (mv {self.path.name} damaged.sqlite) and make it anew from the "
-                "run folders with `valenceflow rebuild CAMPAIGN.yaml`"
-            )
+            return SQLiteStoreError(f"{self.path} is damaged: {self._move_away}")
         if "full" in text:
             return SQLiteStoreError(f"{self.path}: the disk is full; make room and run again, nothing was half written")
         return SQLiteStoreError(f"{self.path}: SQLite says {text!r}")

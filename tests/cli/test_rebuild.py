@@ -295,7 +295,7 @@ def test_doctor_counts_what_nothing_points_to(copied, call):
 STRANGER = {"calculation_id": "x-1", "configuration_id": "x"}
 
 
-def test_doctor_finds_a_damaged_file_and_the_way_out_works(copied, call, refused):
+def test_doctor_finds_a_damaged_file_and_the_way_out_works(copied, call, refused, tmp_path):
     path, before = copied
     file = store_file(path)
     content = bytearray(file.read_bytes())
@@ -307,10 +307,13 @@ def test_doctor_finds_a_damaged_file_and_the_way_out_works(copied, call, refused
     assert "is damaged" in check["found"]
     assert "move it away" in check["remedy"]
     assert "valenceflow rebuild" in check["remedy"]
-    file.rename(f"{file}.damaged")
+    (tmp_path / "damaged").mkdir()
+    for part in file.parent.glob("store.sqlite*"):
+        part.rename(tmp_path / "damaged" / part.name)
     call("rebuild", path)
     assert without_tasks(contents(path)) == without_tasks(before)
+    remove_store(path)
     file.write_bytes(b"not a database, whatever its name says" * 100)
     assert "is not a SQLite file" in refused("status", path)
     assert "valenceflow rebuild" in refused("rebuild", path)
-    assert file.read_bytes().startswith(b"not a database")
+    assert file.read_bytes().startswith(b"not a database")  # nothing is overwritten
