@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .crystal import Crystal
     from .engines import Evaluation
 
-LONGEST_STEP = 0.2
+LONGEST_STEP = 0.1
 """The farthest that a row of the coordinates moves in one step, angstrom."""
 MEMORY = 30
 """How many steps the inverse Hessian remembers."""
