@@ -12,6 +12,7 @@ from pathlib import Path
 from custodian.custodian import CustodianError, ReturnCodeError, ValidationError
 
 from ..stores.documents import FailureDoc, FailureReason, StepIntent, StepKind
+from .vasp_outputs import UnreadableOutputsError
 
 _AGAIN = "then `valenceflow retry` and run the campaign again"
 REMEDIES: dict[FailureReason, str] = {
@@ -36,6 +37,8 @@ _OUTPUT_FILES = ("vasp.out", "std_err.txt")
 def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent, folder: Path) -> FailureDoc:
     """Describe a failed VASP job from its exception and what it left in its folder."""
     reason, lines = classify(error, folder), last_lines(folder)
+    if isinstance(error, UnreadableOutputsError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     text = str(error).strip() or type(error).__name__
     return FailureDoc(
         step=step,
@@ -79,8 +82,8 @@ def classify(error: Exception, folder: Path) -> FailureReason:
         return "killed" if code < 0 or code > _SHELL_SIGNAL else "vasp error"
     if isinstance(error, CustodianError) and not isinstance(error, ValidationError):
         return "vasp error"
-    # Inputs are there and VASP came to its end: what still raises is what it left.
-    return "outputs unreadable"
+    # Inputs are there and VASP came to its end: what cannot be read is what it left, all else is our own mistake.
+    return "outputs unreadable" if isinstance(error, UnreadableOutputsError) else "unexpected"
 
 
 def _is_under(error: OSError, folder: Path) -> bool:

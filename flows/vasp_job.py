@@ -35,7 +35,7 @@ from .failures import failure_doc
 from .follow_up import StartingPoint, follow_up, next_start, take_wavecar
 from .harvest import archived_frames, partial_frames
 from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, step_document, write_start_file
-from .vasp_outputs import read_vasp_outputs
+from .vasp_outputs import UnreadableOutputsError, VaspOutputs, read_vasp_outputs
 
 
 class Clock:
@@ -157,12 +157,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         fresh_wall_clock()
         run_vasp(**self.run_vasp_kwargs)
         clock.lap("vasp and custodian")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnconvergedVASPWarning)  # the audit says it, with the forces
-            task = get_vasp_task_document(folder, **self.task_document_kwargs)
-        assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
-        task.task_label = self.name
-        outputs = read_vasp_outputs(folder, task)
+        outputs = self._read_outputs(folder)
         symbols, killed = outputs.frames.symbols, context.history.killed_folder
         before = partial_frames(Path(killed), "killed") if killed is not None else None
         earlier = [series for series in [before] if series is not None and series.symbols == symbols]
@@ -176,6 +171,17 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         clock.lap("compressing")
         document.timings_s = clock.laps
         return document
+
+    def _read_outputs(self, folder: Path) -> VaspOutputs:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnconvergedVASPWarning)  # the audit says it, with the forces
+                task = get_vasp_task_document(folder, **self.task_document_kwargs)
+            assert isinstance(task, TaskDoc)  # the other kind is for nudged elastic bands
+            task.task_label = self.name
+            return read_vasp_outputs(folder, task)
+        except Exception as error:  # emmet and pymatgen raise many kinds for files that are missing or cut off
+            raise UnreadableOutputsError(f"{type(error).__name__}: {error}") from error
 
     def _write_inputs(self, folder: Path, start: StepStructure, prev_dir: str | Path | None) -> WrittenInputs:
         generator = self.input_set_generator

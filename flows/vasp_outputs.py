@@ -25,6 +25,10 @@ KBAR_TO_EV_PER_A3 = -0.1 / 160.21766208
 """VASP prints kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
 
 
+class UnreadableOutputsError(Exception):
+    """What VASP left cannot be read; the cause is the parser's own error."""
+
+
 @dataclass
 class VaspOutputs:
     """What a run left.

@@ -60,10 +60,18 @@ def run_configuration(campaign: Campaign, document: ConfigurationDoc, job_store:
         run_locally(
             flow, store=job_store, create_folders=True, root_dir=folder, allow_external_references=True, log=False
         )
+        _remove_empty_folders(folder)
     except Exception as error:  # a worker outlives any one configuration; the launcher writes the reason down
         logging.getLogger(__name__).error("%s\n%s", document.joint_key, traceback.format_exc())
         return {**identity, "error": f"{type(error).__name__}: {error}"}
     return identity
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    """Jobflow makes a folder for a step that is then skipped, too."""
+    for place in folder.glob("job_*"):
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
 
 
 def answer(stream: TextIO, content: dict[str, Any]) -> None:

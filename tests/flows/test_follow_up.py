@@ -16,6 +16,7 @@ from valenceflow.flows.rehearsal.command import rehearsal_command
 from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.stores.connect import sqlite_stores
 from valenceflow.stores.step_runs import step_runs
+from valenceflow.stores.trajectories import step_trajectory
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def maker(command=None, **relax):
     return made
 
 
-def test_an_unconverged_relaxation_goes_on_until_it_converges(run, half_filled):
+def test_an_unconverged_relaxation_goes_on_until_it_converges(run, half_filled, tmp_path):
     flow = update_user_incar_settings(maker().make(half_filled()), {"NSW": 9})
     runs, _ = run(flow)
     surrogate = runs["surrogate relax"]
@@ -54,7 +55,11 @@ def test_an_unconverged_relaxation_goes_on_until_it_converges(run, half_filled):
     assert [d["continues"] for d in surrogate.documents] == [True] * (len(surrogate.documents) - 1) + [False]
     assert surrogate.passed
     assert surrogate.result["history"]["continuation"] == len(surrogate.documents) - 1
-    assert surrogate.n_ionic_steps == sum(d["n_ionic_steps"] for d in surrogate.documents)
+    whole = step_trajectory(sqlite_stores(tmp_path / "store.sqlite"), surrogate.result["uuid"])
+    assert surrogate.n_ionic_steps == len(whole.energies) == len(whole.magmoms)
+    assert all(len(moments) == len(whole.symbols) for moments in whole.magmoms)
+    assert whole.energies[-1] == surrogate.result["energy"]
+    assert sorted(whole.energies, reverse=True)[0] == whole.energies[0]
     # Each run begins one step beyond where the one before ended, and no energy jumps up between them.
     energies = [d["energy"] for d in surrogate.documents]
     assert energies == sorted(energies, reverse=True)
