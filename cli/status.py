@@ -67,7 +67,7 @@ def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
 
         try:
             with campaign_lock(place.folder):  # where one process alone may write, this is it
-                place.stores.take_in()
+                place.stores.take_in(alone=True)
                 build_calculations(place.stores, read_campaign(campaign).cell, read_manifest(place.folder))
         except CampaignBusyError:
             return True

@@ -68,7 +68,7 @@ def rebuild(campaign: Campaign, stores: Stores, with_tasks: bool = False) -> Reb
             "plans the campaign anew and takes in what finished"
         )
     done = Rebuilt()
-    stores.take_in()
+    stores.take_in(alone=True)
     mine = [c for c in known if _is_described(campaign, c)]
     done.other_inputs = [c.joint_key for c in known if not _is_described(campaign, c)]
     _register(campaign, stores, mine, done)

@@ -124,7 +124,7 @@ def prepare(
     """
     configurations = with_attempts(campaign, planned)  # again: another process may have retried before the lock
     stores = campaign_stores(campaign)
-    stores.take_in()
+    stores.take_in(alone=True)
     register_campaign(campaign, engine, configurations, stores)
     _take_from_folders(campaign, stores, configurations)
     build_calculations(stores, campaign.cell, configurations)

@@ -15,7 +15,7 @@ from maggma.core import Store
 from monty.json import MontyDecoder, jsanitize
 
 from ..inputs.yaml_files import parse_yaml
-from .inbox import Handed, InboxStore, handed_files, inbox_folder, take_in
+from .inbox import Handed, InboxStore, handed_files, inbox_folder, remove_partial, take_in
 from .migrations import VERSIONS, bring_up_to_date
 from .secrets import redacted, redacted_spec, secrets_of
 from .sqlite import SQLiteStore
@@ -126,13 +126,19 @@ class Stores:
         docs, data = ({**spec, "@module": InboxStore.__module__, "@class": InboxStore.__name__} for spec in specs)
         return Stores(docs, data)
 
-    def take_in(self) -> int:
+    def take_in(self, alone: bool = False) -> int:
         """Commit what workers handed over; only for the process that holds the campaign's lock.
+
+        Parameters
+        ----------
+        alone : no worker runs, so that what one had only begun to write can be removed.
 
         Returns
         -------
         Number of documents.
         """
+        for folder in self.inboxes() if alone else ():
+            remove_partial(folder)
         return sum(take_in(folder, self._store_for) for folder in self.inboxes())
 
     def waiting(self) -> int:

@@ -35,6 +35,7 @@ FOLDER = "inbox"
 SUFFIX = ".json"
 PARTIAL = ".partial"
 DAMAGED = ".damaged"
+_BATCH = 64  # files; frames of a large cell are megabytes each
 
 Document = dict[str, Any]
 
@@ -145,21 +146,38 @@ def take_in(folder: Path, store_for: Callable[[Handed], SQLiteStore | None]) -> 
     -------
     Number of documents committed. A damaged file is set aside under another name.
     """
-    taken = 0
-    for path in handed_files(folder):
+    files, taken = handed_files(folder), 0
+    for start in range(0, len(files), _BATCH):
+        # Of one collection in one transaction: each waits for the disk.
+        groups: dict[tuple[str, ...], list[tuple[Path, Handed]]] = {}
+        for path, update in _readable(files[start : start + _BATCH]):
+            groups.setdefault((update.store, update.collection, *update.keys), []).append((path, update))
+        for group in groups.values():
+            store = store_for(group[0][1])
+            if store is None:
+                continue
+            documents = [document for _, update in group for document in update.documents]
+            store.update(documents, group[0][1].keys)
+            taken += len(documents)
+            for path, _ in group:
+                path.unlink(missing_ok=True)
+    return taken
+
+
+def _readable(paths: Sequence[Path]) -> Iterator[tuple[Path, Handed]]:
+    for path in paths:
         try:
-            update = read_handed(path)
+            yield path, read_handed(path)
         except FileNotFoundError:
             continue
         except ValueError:
             path.replace(path.with_suffix(DAMAGED))
-            continue
-        store = store_for(update)
-        if store is not None:
-            store.update(update.documents, update.keys)
-            path.unlink(missing_ok=True)
-            taken += len(update.documents)
-    return taken
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed workers had not written to its end; only while no worker runs."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 class InboxStore(SQLiteStore):
@@ -257,17 +275,12 @@ class InboxStore(SQLiteStore):
         """Matching documents: the committed ones that nothing waiting replaces, then the waiting ones."""
         filters = prepared(criteria)
         check(filters, fields_of(filters))
-        waiting: dict[Any, Document] = {}
-        for update in handed:
-            for document in update.documents:
-                name = _identity(document, update.keys)
-                waiting.pop(name, None)
-                waiting[name] = document
-        keys = {tuple(update.keys) for update in handed}
+        waiting, replaced = _in_order(handed)
+        keysets = {keys for keys, _ in replaced}
         for document in find(self._table, criteria, Projection(None)):
-            if not any(_identity(document, names) in waiting for names in keys):
+            if not any((keys, _identity(document, keys)) in replaced for keys in keysets):
                 yield document
-        yield from (document for document in waiting.values() if matches(filters, document))
+        yield from (document for document in waiting if matches(filters, document))
 
     def _handed(self) -> list[Handed]:
         """Updates of this collection that wait, oldest first; each file is read once."""
@@ -282,5 +295,26 @@ class InboxStore(SQLiteStore):
         return [update for update in known.values() if update.store == mine]
 
 
+def _in_order(handed: Sequence[Handed]) -> tuple[list[Document], set[tuple[tuple[str, ...], Any]]]:
+    """Documents as the updates leave them one after the other, and what each update replaces: (keys, their values)."""
+    keysets = {tuple(update.keys) for update in handed}
+    documents: list[Document] = []
+    places: dict[tuple[tuple[str, ...], Any], int] = {}
+    replaced: set[tuple[tuple[str, ...], Any]] = set()
+    for update in handed:
+        for document in update.documents:
+            mine = (tuple(update.keys), _identity(document, update.keys))
+            replaced.add(mine)
+            place = places.get(mine, len(documents))
+            if place < len(documents):
+                for keys in keysets:
+                    places.pop((keys, _identity(documents[place], keys)), None)
+                documents[place] = document
+            else:
+                documents.append(document)
+            places |= {(keys, _identity(document, keys)): place for keys in keysets}
+    return documents, replaced
+
+
 def _identity(document: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    return tuple((key, *map(identity, values_at(key, document))) for key in keys)
+    return tuple(tuple(map(identity, values_at(key, document))) for key in keys)

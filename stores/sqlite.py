@@ -29,6 +29,7 @@ Limits, known and accepted:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,25 @@ class SQLiteStore(Store):
         if self.inbox == "auto":
             return is_network_file_system(file_system_type(Path(self.path).parent))
         return self.inbox
+
+    @property
+    def last_updated(self) -> datetime:
+        """Newest date of the documents; ``datetime.min`` where there is none.
+
+        Raises
+        ------
+        SQLiteStoreError
+            If there are documents and none has the field.
+        """
+        field = self.last_updated_field
+        newest = next(self.query({}, [field], sort={field: -1}, limit=1), None)
+        if newest is None:
+            return datetime.min
+        if not has(newest, field):
+            # maggma takes a document without any field, which MongoDB's _id prevents, for none at all.
+            raise SQLiteStoreError(f"No field {field!r} in the documents of {self.name}: give them one, or the store's")
+        value = get(newest, field)
+        return datetime.min if value is None else self._lu_func[0](value)  # type: ignore[no-any-return]
 
     @property
     def _collection(self) -> Any:
