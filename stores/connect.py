@@ -6,7 +6,7 @@ Default: one SQLite file in the campaign's folder. A YAML with a jobflow JOB_STO
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from monty.json import MontyDecoder, jsanitize
 from ..inputs.yaml_files import parse_yaml
 from .inbox import Handed, InboxStore, handed_files, inbox_folder, remove_partial, take_in
 from .migrations import VERSIONS, bring_up_to_date
-from .secrets import redacted, redacted_spec, secrets_of
+from .secrets import check_uris, redacted, redacted_spec, secrets_of
 from .sqlite import SQLiteStore
 from .sqlite_file import Inbox, Journal
 
@@ -104,11 +104,21 @@ class Stores:
             key, indexes = COLLECTIONS.get(name, ("uuid" if name == "jobs" else "blob_uuid", ()))
             spec = {"jobs": self.docs_spec, "data": self.data_spec}.get(name) or _renamed(self.docs_spec, name)
             store = _store_from({**spec, "key": key})
+            self._connect(store, indexes)
+            self._open[name] = store
+        return self._open[name]
+
+    def _connect(self, store: Store, indexes: Sequence[str]) -> None:
+        """Connect a store; its errors may quote a URI, so they are told without passwords."""
+        try:
             store.connect()
             for indexed in indexes:
                 store.ensure_index(indexed)
-            self._open[name] = store
-        return self._open[name]
+        except Exception as err:  # whatever a store's library raises
+            shown = redacted(str(err), secrets_of([self.docs_spec, self.data_spec]))
+            if shown == str(err):
+                raise
+            raise ValueError(f"{self.place}: {shown}") from None
 
     def job_store(self) -> Any:
         """Jobflow's JobStore over both; the caller connects it."""
@@ -254,6 +264,7 @@ def _renamed(spec: Mapping[str, Any], collection: str) -> dict[str, Any]:
 
 
 def _store_from(spec: Mapping[str, Any]) -> Store:
+    check_uris(spec)
     store = MontyDecoder().process_decoded(dict(spec))
     if not isinstance(store, Store):
         raise ValueError(f"{spec.get('@module')}.{spec.get('@class')} is no maggma store; see the store's YAML")

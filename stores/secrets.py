@@ -11,6 +11,7 @@ HIDDEN = "***"
 
 # Greedy up to the last @ of the authority: a password may hold an unescaped @.
 _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@]*):(?P<password>[^\s]*)@")
+_TO_ESCAPE = frozenset(":/?#[]@")
 _SECRET_FIELDS = re.compile(r"passw|secret|token|passphrase|private_key|access_key", re.IGNORECASE)
 
 
@@ -38,6 +39,33 @@ def secrets_of(spec: Any) -> set[str]:
     """Every password in a store's monty dict, as written and as a URI escapes it."""
     found = set(_secrets(spec))
     return found | {quote_plus(s) for s in found} | {unquote_plus(s) for s in found}
+
+
+def check_uris(spec: Any) -> None:
+    """Refuse URIs whose password holds characters that must be escaped: what reads them would print parts of it.
+
+    Raises
+    ------
+    ValueError
+        Without the password.
+    """
+    for text in _strings(spec):
+        if any(set(match["password"]) & _TO_ESCAPE for match in _CREDENTIALS.finditer(text)):
+            raise ValueError(
+                f"the password in {redacted(text)} holds one of {' '.join(sorted(_TO_ESCAPE))}: "
+                "escape it with urllib.parse.quote_plus"
+            )
+
+
+def _strings(spec: Any) -> Iterator[str]:
+    if isinstance(spec, Mapping):
+        for value in spec.values():
+            yield from _strings(value)
+    elif isinstance(spec, list | tuple):
+        for value in spec:
+            yield from _strings(value)
+    elif isinstance(spec, str):
+        yield spec
 
 
 def _secrets(spec: Any) -> Iterator[str]:
