@@ -1,0 +1,95 @@
+"""Going on with a configuration: from the store, from a CONTCAR that a killed run left, never twice."""
+
+from pathlib import Path
+
+import pytest
+from jobflow import run_locally
+from valenceflow.flows.campaign import configuration_flow
+from valenceflow.flows.campaign_file import read_campaign
+from valenceflow.flows.plan import plan_configurations
+from valenceflow.flows.step_document import START_FILE, STEP_FILE
+from valenceflow.stores.connect import sqlite_stores
+from valenceflow.stores.step_runs import step_runs
+from valenceflow.stores.trajectories import step_trajectory
+
+ENGINE = "rehearsal:springs"
+
+
+@pytest.fixture
+def campaign(tmp_path, write_campaign):
+    return read_campaign(write_campaign(tmp_path, end_members=False))
+
+
+@pytest.fixture
+def run(campaign, tmp_path, stub_potcars):
+    """Function that runs what is left of one configuration; gives its runs by step."""
+    document = plan_configurations(campaign, ENGINE)[3]
+    stores = sqlite_stores(tmp_path / "store.sqlite")
+    folder = tmp_path / "runs" / "c"
+
+    def start():
+        flow = configuration_flow(campaign, document, stores.docs(), folder)
+        attempt = folder / "attempt-1"
+        attempt.mkdir(parents=True, exist_ok=True)
+        run_locally(
+            flow,
+            store=stores.job_store(),
+            create_folders=True,
+            root_dir=attempt,
+            allow_external_references=True,
+            log=False,
+        )
+        found = step_runs(stores.docs(), document.job_uuids.values())
+        return [job.name for job in flow.jobs], {s: found[u] for s, u in document.job_uuids.items() if u in found}
+
+    start.stores, start.folder, start.document = stores, folder, document
+    return start
+
+
+def folder_of(document):
+    return Path(document["folder"].split(":", maxsplit=1)[1])
+
+
+def test_a_finished_first_step_is_not_run_again(run):
+    _, before = run()
+    run.stores.docs().remove_docs({"uuid": run.document.job_uuids["relax"]})
+    jobs, after = run()
+    assert jobs == ["relax"]
+    assert after["surrogate relax"].documents == before["surrogate relax"].documents
+    assert after["relax"].result["energy"] == pytest.approx(before["relax"].result["energy"], abs=1e-6)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_contcar_and_keeps_its_frames(run):
+    _, before = run()
+    first = before["surrogate relax"].result
+    # As a kill -9 leaves it: outputs as far as they go, a start file, no document anywhere.
+    (folder_of(first) / STEP_FILE).unlink()
+    run.stores.docs().remove_docs({"uuid": {"$in": list(run.document.job_uuids.values())}})
+    relaxed = folder_of(before["relax"].result)
+    for path in relaxed.iterdir():
+        path.unlink()
+    jobs, after = run()
+    assert jobs == ["surrogate relax", "relax"]
+    result = after["surrogate relax"].result
+    assert result["history"]["killed_folder"] == str(folder_of(first))
+    assert "went on from the CONTCAR of a run that was killed" in result["history"]["tried"]
+    trajectory = step_trajectory(run.stores, run.document.job_uuids["surrogate relax"])
+    assert trajectory.origins.count("killed") == first["n_ionic_steps"]
+    assert trajectory.origins.count("final") < first["n_ionic_steps"]
+    assert result["energy"] == pytest.approx(first["energy"], abs=2e-3)
+    assert after["relax"].result["achieved"]["relation"] == "kept"
+
+
+@pytest.mark.parametrize("damage", ["no contcar", "empty start file", "start file of another step"])
+def test_what_cannot_be_gone_on_from_begins_anew(run, damage):
+    _, before = run()
+    folder = folder_of(before["surrogate relax"].result)
+    (folder / STEP_FILE).unlink()
+    if damage == "no contcar":
+        (folder / "CONTCAR.gz").unlink()
+    else:
+        (folder / START_FILE).write_text("" if damage == "empty start file" else '{"step": "static"}')
+    run.stores.docs().remove_docs({"uuid": {"$in": list(run.document.job_uuids.values())}})
+    _, after = run()
+    assert after["surrogate relax"].result["history"]["killed_folder"] is None
+    assert after["surrogate relax"].passed
