@@ -31,8 +31,11 @@ from .step_document import StepContext
 if TYPE_CHECKING:
     from .vasp_job import ChargeOrderedVaspMaker
 
-CONTINUABLE = {"forces", "stopped"}
-"""Audit failures that more ionic steps can mend."""
+UNFINISHED = {"forces", "stopped"}
+"""Audit failures that more ionic steps mend."""
+
+ON_THE_WAY = UNFINISHED | {"volume", "axes"}
+"""Audit failures that an unfinished relaxation may have: halfway its cell need not be the host's yet."""
 
 LADDER: tuple[dict[str, float], ...] = ({}, {"AMIX": 0.1, "BMIX": 0.001, "AMIX_MAG": 0.2, "BMIX_MAG": 0.001})
 """Mixing of each rung; the first keeps VASP's own. Stiffer mixing keeps holes from sloshing between sites."""
@@ -114,7 +117,8 @@ def goes_on(document: VaspStepDoc, limit: int) -> bool:
     """
     failures = {finding.code for finding in document.audit.findings if finding.severity == "failure"}
     relaxes = document.step in ("surrogate relax", "relax", "free relax")
-    return relaxes and bool(failures) and failures <= CONTINUABLE and document.history.continuation < limit
+    unfinished = bool(failures & UNFINISHED) and failures <= ON_THE_WAY
+    return relaxes and unfinished and document.history.continuation < limit
 
 
 def wants_rescue(document: VaspStepDoc, on_lost_ordering: OnLostOrdering) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -155,7 +156,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         write_start_file(context, start, folder)
         clock.lap("inputs")
         fresh_wall_clock()
-        run_vasp(**self.run_vasp_kwargs)
+        run_vasp(**deepcopy(self.run_vasp_kwargs))  # handlers count their errors: every run starts with fresh ones
         clock.lap("vasp and custodian")
         outputs = self._read_outputs(folder)
         symbols, killed = outputs.frames.symbols, context.history.killed_folder

@@ -67,12 +67,17 @@ def test_a_first_step_that_did_not_pass_is_no_start_for_the_second(output, campa
 
 
 def test_another_attempt_has_jobs_and_a_folder_of_its_own(campaign, configuration, tmp_path):
-    again = next_attempt(configuration)
+    again = next_attempt(configuration, {})
     assert again.attempt == configuration.attempt + 1 == 2
     assert again.configuration_id == configuration.configuration_id
     assert not set(again.job_uuids.values()) & set(configuration.job_uuids.values())
     assert run_folder(tmp_path, again) != run_folder(tmp_path, configuration)
-    assert next_attempt(configuration).job_uuids == again.job_uuids
+    assert next_attempt(configuration, {}).job_uuids == again.job_uuids
+    # A step that passed is not run again: it keeps its job.
+    passed = {"surrogate relax": {"document": "VaspStepDoc", "audit": {"passed": True}}}
+    kept = next_attempt(configuration, passed).job_uuids
+    assert kept["surrogate relax"] == configuration.job_uuids["surrogate relax"]
+    assert kept["relax"] == again.job_uuids["relax"]
 
 
 def test_a_configuration_of_a_changed_campaign_file_is_refused(campaign, configuration, tmp_path, write_campaign):
