@@ -1,6 +1,6 @@
 """SIGKILL at random moments over launcher, workers and VASP of a running campaign: is anything lost, doubled, repeated?
 
-    python benchmarks/kills.py [--kills 20] [--seed 1] [--json]
+    python benchmarks/kills.py [--kills 20] [--seed 1] [--inbox] [--json]
 
 A campaign of 16 configurations on the `springs` stand-in runs with two workers. At random moments one of its processes
 is killed; whenever the launcher is gone it is started again, and failures are retried. In the end every configuration
@@ -30,6 +30,11 @@ couple: Fe2+/Fe3+
 working_ion: {Na: {fraction: [1/2, 1/4, 3/4], orderings: {all: true}}}
 charge: {all: true}
 launch: {workers: 2}
+"""
+INBOX = """\
+docs_store: &docs
+  {{type: SQLiteStore, path: {folder}/kills/store.sqlite, collection: jobs, journal: delete, inbox: true}}
+additional_stores: {{data: {{<<: *docs, collection: data, indexes: [job_uuid]}}}}
 """
 ENGINE = ["--engine", "rehearsal:springs"]
 TARGETS = ("launcher", "worker", "vasp")
@@ -148,11 +153,12 @@ def repeated_steps(runs: Path) -> int:
     return repeated
 
 
-def kill_table(kills: int, seed: int) -> dict[str, int]:
-    """Kill, finish, and count."""
+def kill_table(kills: int, seed: int, inbox: bool = False) -> dict[str, int]:
+    """Kill, finish, and count; with an inbox, as on network file systems, the launcher alone writes to the store."""
     with tempfile.TemporaryDirectory(prefix="valenceflow-kills-") as name:
         campaign = Path(name) / "kills.yaml"
-        campaign.write_text(CAMPAIGN, encoding="utf-8")
+        campaign.write_text(CAMPAIGN + ("store: inbox.yaml\n" if inbox else ""), encoding="utf-8")
+        (Path(name) / "inbox.yaml").write_text(INBOX.format(folder=name), encoding="utf-8")
         done = kill_at_random(campaign, kills, random.Random(seed))
         rounds = finish(campaign)
         return {
@@ -167,9 +173,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--inbox", action="store_true", help="as on a network file system")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    table = kill_table(options.kills, options.seed)
+    table = kill_table(options.kills, options.seed, options.inbox)
     if options.json:
         print(json.dumps(table, indent=1))
     else:

@@ -53,8 +53,14 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
     if own_store is not None:
         return Place(name, folder, stores_from_yaml(campaign.resolve().parent / own_store))
     if not (folder / STORE_FILE).exists():
+        if (folder / "manifest.json").exists():
+            raise ValueError(
+                f"{folder / STORE_FILE} is gone: `valenceflow rebuild {campaign}` makes it anew from the run folders"
+            )
         raise ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
-    return Place(name, folder, sqlite_stores(folder / STORE_FILE))
+    stores = sqlite_stores(folder / STORE_FILE)
+    stores.refuse_others(name)
+    return Place(name, folder, stores)
 
 
 def _name_and_store(campaign: Path) -> tuple[str, str | None]:

@@ -17,8 +17,8 @@ from ..stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from .campaign_file import Campaign
 from .control import Quorum, clear_requests, requested
 from .failures import REMEDIES
-from .launch import Finished, Started, Workers, run_folder
-from .manifest import register_campaign, with_attempts
+from .launch import RUNS_FOLDER, Finished, Started, Workers, run_folder
+from .manifest import MANIFEST_FILE, register_campaign, with_attempts
 from .plan import plan_configurations
 from .restore import adopt
 from .step_document import leave_step_file
@@ -47,10 +47,36 @@ class Prepared:
 
 
 def campaign_stores(campaign: Campaign) -> Stores:
-    """The campaign's stores: those that its `store:` names, else one SQLite file in its folder."""
+    """The campaign's stores: those that its `store:` names, else one SQLite file in its folder.
+
+    Raises
+    ------
+    ValueError
+        If the file in its folder is of another campaign.
+    """
     if campaign.file.store is not None:
         return stores_from_yaml(campaign.beside(campaign.file.store))
-    return sqlite_stores(campaign.folder / STORE_FILE)
+    stores = sqlite_stores(campaign.folder / STORE_FILE)
+    if (campaign.folder / STORE_FILE).exists():
+        stores.refuse_others(campaign.file.name)
+    return stores
+
+
+def refuse_lost_store(campaign: Campaign) -> None:
+    """Refuse to start a new store over runs that an earlier one knew.
+
+    Raises
+    ------
+    ValueError
+        If the store's file is gone and run folders are there.
+    """
+    path = campaign.folder / STORE_FILE
+    started = (campaign.folder / MANIFEST_FILE).exists() and any((campaign.folder / RUNS_FOLDER).glob("*"))
+    if campaign.file.store is None and started and not path.exists():
+        raise ValueError(
+            f"{path} is gone, though {RUNS_FOLDER}/ holds runs of this campaign: "
+            f"`valenceflow rebuild {campaign.path.name}` makes it anew from them"
+        )
 
 
 def make_folder(folder: Path) -> None:
@@ -86,6 +112,7 @@ def plan(campaign: Campaign, engine: str, only: Sequence[str] = ()) -> list[Conf
         If nothing matches `only`, or the campaign contradicts itself, its store or its folder.
     """
     campaign_stores(campaign)
+    refuse_lost_store(campaign)
     planned = with_attempts(campaign, plan_configurations(campaign, engine))
     choose(planned, only)
     return planned

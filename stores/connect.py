@@ -88,6 +88,21 @@ class Stores:
         self._check_version()
         return self.open(name)
 
+    def refuse_others(self, campaign: str) -> None:
+        """Refuse a campaign's own store that holds other campaigns and not this one: it was copied or moved here.
+
+        Raises
+        ------
+        ValueError
+            With the campaigns that it holds.
+        """
+        held = sorted(self.collection("campaigns").distinct("campaign"))
+        if held and campaign not in held:
+            raise ValueError(
+                f"{self.place} holds campaign {', '.join(held)}, not {campaign}: put it back where it belongs, then "
+                "`valenceflow rebuild CAMPAIGN.yaml` if this campaign had a store of its own"
+            )
+
     def docs(self) -> Store:
         """Jobflow's docs_store, connected."""
         self._check_version()
