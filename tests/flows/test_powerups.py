@@ -115,5 +115,5 @@ def test_a_flow_survives_being_written_as_json(half_filled):
     again = MontyDecoder().decode(json.dumps(flow, cls=MontyEncoder))
     assert [job.uuid for job in again.jobs] == [job.uuid for job in flow.jobs]
     assert again.jobs[0].function_kwargs["sites"] == flow.jobs[0].function_kwargs["sites"]
-    assert again.jobs[1].maker == flow.jobs[1].maker
+    assert again.jobs[1].maker.as_dict() == flow.jobs[1].maker.as_dict()
     assert again.jobs[0].function_kwargs["reference"] == flow.jobs[0].function_kwargs["reference"]
