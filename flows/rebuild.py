@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atomate2.vasp.jobs.base import get_vasp_task_document
+from emmet.core.tasks import TaskDoc
 from monty.json import jsanitize
 
 from ..stores.builders import build_calculations, pending, record_failure
@@ -155,6 +156,8 @@ def read_task(folder: Path, name: str) -> dict[str, Any] | None:
     try:
         task = get_vasp_task_document(folder)
     except Exception:  # emmet and pymatgen raise anything on damaged outputs; the document lives without it
+        return None
+    if not isinstance(task, TaskDoc):
         return None
     task.task_label = name
     calculation = last_calculation(task)

@@ -23,7 +23,7 @@ from .step_files import PassedOver, StepFile, job_step_files, read_start_file, s
 
 _BULK = ("frames", "task")
 _NOT_COMPARED = {*_BULK, "@module", "@class", "@version"}
-_SAVE = {"data": list(_BULK)}  # as the @job decorator of flows.vasp_job says
+_SAVE: Any = {"data": list(_BULK)}  # as the @job decorator of flows.vasp_job says
 
 ReadTask = Callable[[Path, str], dict[str, Any] | None]
 """Reads a run folder's TaskDoc again (step files leave it out); None if that is not possible."""
@@ -153,7 +153,7 @@ def _is_same(stored: Mapping[str, Any], file: StepFile) -> bool:
 
 def _mend(job_store: JobStore, stored: dict[str, Any], file: StepFile, read_task: ReadTask | None) -> bool:
     """Add blobs that a stored document points to and that are not there; a TaskDoc that is lost is left out."""
-    data = job_store.additional_stores["data"]
+    data: Store = job_store.additional_stores["data"]  # type: ignore[has-type]  # jobflow leaves it untyped
     pointers = {name: stored["output"].get(name) for name in _BULK}
     wanted = {name: p for name, p in pointers.items() if isinstance(p, dict) and "blob_uuid" in p}
     there = set(data.distinct("blob_uuid", {"blob_uuid": {"$in": [p["blob_uuid"] for p in wanted.values()]}}))

@@ -256,7 +256,7 @@ class InboxStore(SQLiteStore):
             If a document lacks a key field or cannot be stored, or the inbox cannot be written.
         """
         keys = [key] if isinstance(key, str) else list(key or [self.key])
-        listed = docs if isinstance(docs, list | tuple) else [docs]
+        listed: Sequence[Any] = docs if isinstance(docs, list | tuple) else [docs]
         documents = [as_document(document) for document in listed if self._is_valid(document)]
         for document in documents:
             identity_criteria(document, keys)

@@ -4,7 +4,7 @@ to it, so that a process killed between the two leaves an unused blob and never 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from jobflow import JobStore
 from maggma.core import Store
@@ -21,14 +21,14 @@ class _Held:
         self.documents, self.key = docs, key
 
 
-class BlobsFirstJobStore(JobStore):  # type: ignore[misc]  # jobflow carries no type information
+class BlobsFirstJobStore(JobStore):
     """A JobStore that writes blobs first; one thread at a time."""
 
     def update(self, docs: Any, key: Any = None, save: Any = None) -> None:
         """Write documents as JobStore does, those of docs_store last."""
         docs_store: Store = self.docs_store
         held = _Held()
-        self.docs_store = held
+        self.docs_store = cast(Store, held)
         try:
             super().update(docs, key=key, save=save)
         finally:

@@ -157,7 +157,7 @@ class SQLiteStore(Store):
             # maggma takes a document without any field, which MongoDB's _id prevents, for none at all.
             raise SQLiteStoreError(f"No field {field!r} in the documents of {self.name}: give them one, or the store's")
         value = get(newest, field)
-        return datetime.min if value is None else self._lu_func[0](value)  # type: ignore[no-any-return]
+        return datetime.min if value is None else self._lu_func[0](value)
 
     @property
     def _collection(self) -> Any:
