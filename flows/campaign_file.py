@@ -20,6 +20,9 @@ from ..inputs.vasp_sets import DEFAULT_PROTOCOL
 from ..inputs.yaml_files import first_problem, parse_yaml
 from .audit import OnLostOrdering
 
+MAX_ATOMS = 10_000
+"""Atoms in a campaign's supercell: far above what DFT can do, and low enough that a slip costs nothing."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -208,7 +211,17 @@ def read_campaign(path: Path) -> Campaign:
     host = _host(file, couple, path.parent)
     protocol = load_protocol(_protocol_name(file.protocol, path.parent))
     cell = HostSupercell(host, tuple(file.supercell))
+    _check_size(cell)
     return Campaign(file=file, text=text, path=path, cell=cell, couple=couple, protocol=protocol)
+
+
+def _check_size(cell: HostSupercell) -> None:
+    atoms = cell.n_cells * len(cell.host.structure)
+    if atoms > MAX_ATOMS:
+        raise ValueError(
+            f"supercell {[list(row) for row in cell.matrix]} of {cell.host.name} has {atoms:,} atoms; at most "
+            f"{MAX_ATOMS:,} are taken: choose a smaller one"
+        )
 
 
 def _protocol_name(name: str, folder: Path) -> str:

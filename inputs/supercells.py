@@ -6,7 +6,6 @@ rounding. Keys and samples of `orderings` refer to the site order made here.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -100,12 +99,17 @@ class HostSupercell:
     @cached_property
     def translations(self) -> NDArray[np.int_]:
         """(n_cells, 3) cell translations inside the supercell, sorted."""
-        reach = range(int(np.abs(self.matrix_array).sum(axis=0).max()) + 1)
-        box = np.array(list(itertools.product(reach, repeat=3)))
-        unique = np.unique(self.reduce(box), axis=0)
-        if len(unique) != self.n_cells:
-            raise AssertionError(f"{len(unique)} translations found in a supercell of {self.n_cells} cells")
-        return unique
+        found = {(0, 0, 0)}
+        newest = np.zeros((1, 3), dtype=int)
+        while len(newest):
+            # Every translation is reached by unit steps; a skewed matrix needs no larger search than a cubic one.
+            steps = self.reduce((newest[:, None, :] + np.eye(3, dtype=int)).reshape(-1, 3))
+            fresh = {(int(a), int(b), int(c)) for a, b, c in steps} - found
+            found |= fresh
+            newest = np.array(sorted(fresh), dtype=int).reshape(-1, 3)
+        if len(found) != self.n_cells:
+            raise AssertionError(f"{len(found)} translations found in a supercell of {self.n_cells} cells")
+        return np.array(sorted(found), dtype=int)
 
     @cached_property
     def structure(self) -> Structure:

@@ -42,6 +42,7 @@ def sodium(fraction, **orderings):
         ({"supercell": [[1, 0, 0], [0, 1, 0], [1, 1, 0]]}, "determinant 0", "at least 1"),
         ({"supercell": [1, 1.5, 1]}, "[1, 1.5, 1]", "whole numbers"),
         ({"supercell": "big"}, "'big'", "3x3 matrix"),
+        ({"supercell": [500, 500, 500]}, "3,500,000,000 atoms", "choose a smaller one"),
         ({"working_ion": sodium("1/3")}, "fraction 1/3 of 4 Na sites", "this supercell holds are 1/4 and 1/2"),
         ({"working_ion": sodium("3/2")}, "fraction 3/2 must lie in 0..1", ""),
         ({"working_ion": sodium("half")}, "'half'", "a number such as 0.5 or 2/3"),
