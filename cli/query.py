@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from ..flows.engines import ENGINES
 from ..stores.relations import LOST
 from .places import CampaignArgument, JsonOption, StoreOption, find_place
 
 DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,engine"
 WIDE = 10_000
+ORDERINGS = ("lost", "kept", "equivalent", "measured", "moved", "delocalised", "ambiguous", "not read")
+STATES = ("completed", "failed", "audit failed")
 
 
 def query(
@@ -32,15 +35,45 @@ def query(
 ) -> None:
     """Show calculations of a campaign or a store."""
     place = find_place(campaign, store)
+    _check_words(ordering, state)
+    calculations = place.stores.collection("calculations")
+    engines = sorted(calculations.distinct("engine"))
+    if engine is not None and engine not in (known := sorted({*ENGINES, *engines})):
+        raise ValueError(f"--engine {engine!r} is unknown; choose one of {', '.join(known)}")
     criteria = _criteria(place.name, x, ordering, state, engine)
     fields = [name.strip() for name in columns.split(",") if name.strip()]
-    order: dict[str, Any] = {sort.lstrip("-"): -1 if sort.startswith("-") else 1}
-    found = place.stores.collection("calculations").query(criteria, properties=fields, sort=order, limit=limit)
+    by = sort.lstrip("-")
+    _check_fields(calculations.query_one({}), [*fields, by])
+    # Energies of different engines cannot be compared: they are never sorted among each other.
+    order: dict[str, Any] = {"engine": 1, by: -1 if sort.startswith("-") else 1}
+    found = calculations.query(criteria, properties=[*fields, "engine"], sort=order, limit=limit)
     rows = [{name: _value(document, name) for name in fields} for document in found]
+    if not as_json:
+        _say_whose_numbers(engines if engine is None else [engine])
     if as_json:
         typer.echo(json.dumps(rows, indent=1, default=str))
         return
     _print_table(rows, fields)
+
+
+def _check_words(ordering: str | None, state: str | None) -> None:
+    for option, value, known in (("--ordering", ordering, ORDERINGS), ("--state", state, STATES)):
+        if value is not None and value not in known:
+            raise ValueError(f"{option} {value!r} is unknown; choose one of {', '.join(known)}")
+
+
+def _check_fields(example: Mapping[str, Any] | None, names: Sequence[str]) -> None:
+    for name in names:
+        if example is not None and name.split(".")[0] not in example:
+            raise ValueError(f"no field {name!r} in a calculation; there are {', '.join(sorted(example))}")
+
+
+def _say_whose_numbers(engines: Sequence[str]) -> None:
+    rehearsed = [engine for engine in engines if engine.startswith("rehearsal")]
+    if rehearsed:
+        typer.echo(f"REHEARSAL, not DFT: {', '.join(rehearsed)}")
+    if len(engines) > 1:
+        typer.echo(f"engines {', '.join(engines)}: their energies cannot be compared; choose one with --engine")
 
 
 def _criteria(

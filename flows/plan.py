@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 
 from ..inputs.hosts import Host
-from ..inputs.orderings.group import Bits, JointKey, OrderingGroup, ordering_group
-from ..inputs.orderings.listing import charge_orbits, working_orbits
+from ..inputs.orderings.group import Bits, JointKey, OrderingGroup, joint_burnside_count, ordering_group
+from ..inputs.orderings.listing import Orbits, charge_orbits, working_orbits
 from ..inputs.orderings.mapping import SiteMap, charge_bits, map_onto
 from ..inputs.orderings.sampling import sample_ranking
 from ..inputs.substitution import ChargeSites
@@ -29,6 +29,10 @@ from .audit import UNKNOWN_CELL_SLACK, AuditReference
 from .campaign_file import Campaign
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://arxiv.org/abs/2603.26471")
+
+
+MAX_CONFIGURATIONS = 50_000
+"""Configurations in one campaign: more than any cluster relaxes, few enough to be planned in a minute."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ def plan_configurations(campaign: Campaign, engine: str) -> list[ConfigurationDo
     for fraction in _fractions(campaign):
         n_working = campaign.cell.n_working(fraction)
         n_high = campaign.cell.n_high(n_working, campaign.couple)
+        if campaign.file.charge.all and campaign.file.ion_choice.orderings.all:
+            count = joint_burnside_count(ordering_group(campaign.cell), n_working, n_high)
+            _listable(campaign, count, f"fraction {fraction} with all {campaign.file.ion} and all charge orderings")
         for working in _working_orderings(campaign, n_working, files):
+            _listable(campaign, len(planned), "the campaign")
             for charge in _charge_orderings(campaign, working.working, n_high, reference):
                 document = _configuration(campaign, engine, working, charge, n_high)
                 planned.setdefault(document.configuration_id, document)
@@ -152,8 +160,9 @@ def _charge_orderings(campaign: Campaign, working: Bits, n_high: int, key: Joint
     if not (choice.all or choice.sample):
         return
     orbits = charge_orbits(group, working, n_high)
-    keys = [JointKey(working, orbits.bits(i)) for i in range(len(orbits))]
-    names = [str(key) for key in keys]
+    if choice.all:
+        _listable(campaign, len(orbits), f"charge: all at one {campaign.file.ion} ordering")
+    names = _joint_keys(working, orbits)
     indices = np.arange(len(orbits))
     wanted = len(orbits)
     if choice.sample:
@@ -163,7 +172,22 @@ def _charge_orderings(campaign: Campaign, working: Bits, n_high: int, key: Joint
     others = [i for i in indices if reference is None or names[i] != str(reference)]
     kept = others[: wanted - (reference is not None)]
     for i in kept:
-        yield ChargeOrdering(keys[i].charge, int(orbits.multiplicities[i]), "all" if choice.all else "sample")
+        yield ChargeOrdering(orbits.bits(int(i)), int(orbits.multiplicities[i]), "all" if choice.all else "sample")
+
+
+def _joint_keys(working: Bits, orbits: Orbits) -> list[str]:
+    """Texts of the joint keys of charge orbits at a canonical working-ion ordering, hundreds of thousands at once."""
+    prefix = str(JointKey(working, None)).partition(".")[0]
+    width = -(-orbits.n_sites // 4)
+    return [f"{prefix}.{mask:0{width}x}" for mask in orbits.masks.tolist()]
+
+
+def _listable(campaign: Campaign, count: int, what: str) -> None:
+    if count > MAX_CONFIGURATIONS:
+        raise ValueError(
+            f"{what} asks for {count:,} configurations of {campaign.cell.structure.composition.formula}; at most "
+            f"{MAX_CONFIGURATIONS:,} are planned: use {{sample: N, seed: S}}"
+        )
 
 
 def _reference_key(campaign: Campaign) -> JointKey | None:

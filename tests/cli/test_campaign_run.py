@@ -117,6 +117,20 @@ def test_query_filters_sorts_and_picks_columns(path, call):
     assert query("--state", "failed") == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--ordering", "losst"), "--ordering 'losst' is unknown; choose one of lost"),
+        (("--state", "done"), "--state 'done' is unknown; choose one of completed"),
+        (("--engine", "vsp"), "--engine 'vsp' is unknown"),
+        (("--columns", "fraction,nonsense"), "no field 'nonsense' in a calculation; there are"),
+        (("--sort", "enregy"), "no field 'enregy'"),
+    ],
+)
+def test_a_slip_in_a_query_is_said_and_not_taken_for_an_empty_answer(path, refused, options, said):
+    assert said in refused("query", path, *options)
+
+
 def test_query_as_a_table_names_the_engine(path, call):
     printed = call("query", path, "--x", "1").out
     assert "1 calculations, engine rehearsal:springs" in printed

@@ -40,6 +40,13 @@ def test_the_28_atom_cell_has_sixteen_distinct_configurations(plan):
     assert len(set(ids(configurations))) == 16
 
 
+def test_a_space_that_nobody_can_plan_is_refused_at_once_with_its_size(plan):
+    with pytest.raises(ValueError, match=r"asks for 11,269,366,602 configurations .* use \{sample: N, seed: S\}"):
+        plan(supercell=[1, 3, 2], working_ion=sodium("2/3"))
+    with pytest.raises(ValueError, match="charge: all at one Na ordering asks for"):
+        plan(supercell=[1, 3, 2], working_ion=sodium("2/3", sample=1))
+
+
 def test_multiplicities_add_up_to_every_arrangement(plan):
     """4 choose 2 sodium times 4 choose 2 holes."""
     at_half = [c for c in plan() if c.fraction == 0.5]
