@@ -17,7 +17,7 @@ from pymatgen.core import Structure
 
 from ..inputs.charge_states import RedoxCouple, get_couple
 from ..inputs.protocol import Protocol
-from ..inputs.substitution import ChargeSites, charge_sites
+from ..inputs.substitution import ChargeSites, charge_sites, check_neutral
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL, relax_set
 from ..stores.documents import StepIntent, StepKind
 from .audit import AuditReference
@@ -122,9 +122,11 @@ class TwoStepRelaxMaker(Maker):
         Raises
         ------
         ValueError
-            If a redox site carries no state of the couple.
+            If a redox site carries no state of the couple, or a fully labelled structure is not neutral.
         """
-        sites = sites or charge_sites(structure, find_couple(self.couple))
+        if sites is None:
+            sites = charge_sites(structure, find_couple(self.couple))
+            check_neutral(structure)
         reference = reference or starting_reference(structure, sites)
         uuids, common = job_uuids or {}, {"sites": sites, "reference": reference, "intent": intent}
         second = with_mesh(self.relax_maker, structure)

@@ -123,6 +123,25 @@ def charge_sites(
     return ChargeSites(couple=couple, elements=elements, redox_sites=redox, is_high=is_high, n_high=sum(is_high))
 
 
+def check_neutral(structure: Structure) -> None:
+    """Refuse a structure whose every site carries a charge and that is not neutral; VASP would run it neutral.
+
+    Where some sites carry no charge nobody can tell, and nothing is said.
+
+    Raises
+    ------
+    ValueError
+        With the charge and the way out.
+    """
+    states = [_oxidation_state(structure, i) for i in range(len(structure))]
+    known = [state for state in states if state is not None]
+    if len(known) == len(states) and sum(known) != 0:
+        raise ValueError(
+            f"{structure.composition.formula} carries {sum(known):+d} e by its oxidation states, but VASP would run it "
+            "neutral, in another charge state: change the number of high-state sites or of working ions"
+        )
+
+
 def _oxidation_state(structure: Structure, index: int) -> int | None:
     site = structure[index]
     state = site.properties.get("oxidation_state")

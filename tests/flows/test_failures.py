@@ -129,7 +129,7 @@ def test_a_result_is_returned_even_where_its_folder_cannot_be_written(half_fille
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(step_document, "write_step_file", full)
-    rehearsed = rehearse(TwoStepRelaxMaker().make(half_filled(high=())), tmp_path)
+    rehearsed = rehearse(TwoStepRelaxMaker().make(half_filled(high=(), vacancies=())), tmp_path)
     document = rehearsed.documents["relax"]
     assert document.energy < 0
     assert [finding.code for finding in document.audit.findings if finding.severity == "warning"] == ["step file"]

@@ -173,7 +173,7 @@ def test_a_structure_with_decorated_species_gives_the_same_ordering_as_one_with_
 
 
 def test_a_structure_without_high_sites_gives_one_job(half_filled):
-    flow = TwoStepRelaxMaker().make(half_filled(high=()))
+    flow = TwoStepRelaxMaker().make(half_filled(high=(), vacancies=()))
     assert [job.maker.step for job in flow.jobs] == [SECOND]
     assert flow.output == flow.jobs[0].output
 
@@ -266,3 +266,9 @@ def test_a_job_stored_and_read_again_gives_the_same_document(done):
     assert isinstance(again.structure, Structure)
     assert again.structure == done.documents[SECOND].structure
     assert again.couple == done.documents[SECOND].couple
+
+
+def test_a_structure_whose_charges_do_not_add_up_is_refused(half_filled):
+    """VASP would run it neutral: every Fe2+ forced beside two missing Na+ is another charge state than was meant."""
+    with pytest.raises(ValueError, match=r"carries -2 e by its oxidation states.*change the number of high-state sites"):
+        TwoStepRelaxMaker().make(half_filled(high=()))
