@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import warnings
+import zlib
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from ..inputs.vasp_sets import relax_set, static_set
 from ..stores.documents import RunHistory, StructureField, VaspStepDoc
 from ..stores.relations import LOST
 from .audit import OnLostOrdering
+from .harvest import frames_left
 from .step_document import StepContext
 
 if TYPE_CHECKING:
@@ -90,21 +92,48 @@ def next_start(folder: Path, document: VaspStepDoc) -> StartingPoint:
     return StartingPoint(structure=document.structure if contcar is None else contcar, site_order=document.site_order)
 
 
+def geometry_left(folder: Path, symbols: list[str]) -> tuple[Structure, str] | None:
+    """Where a run that was cut off got to, and what says so; None if it did not finish an ionic step.
+
+    VASP rewrites CONTCAR in place: a run killed in that moment leaves it empty or cut off, and its last complete frame
+    (one step back) is taken instead.
+
+    Parameters
+    ----------
+    folder : run folder.
+    symbols : (n_sites,) elements, in order.
+    """
+    contcar = read_contcar(folder, symbols)
+    if contcar is not None:
+        return contcar, "CONTCAR"
+    parts = frames_left(folder, symbols)
+    if not parts:
+        return None
+    return Structure(parts[-1].lattices[-1], symbols, parts[-1].frac_coords[-1]), "last complete frame"
+
+
 def read_contcar(folder: Path, symbols: list[str]) -> Structure | None:
     """The CONTCAR of a run folder, plain or gzipped; None if it is missing, empty, cut off or of other sites."""
     for path in (folder / "CONTCAR", folder / "CONTCAR.gz"):
         if not path.exists() or path.stat().st_size == 0:
             continue
         try:
+            text = _text(path)
             with warnings.catch_warnings():
                 # pymatgen warns and guesses elements where a file is cut off; here that is no structure.
                 warnings.simplefilter("error", BadPoscarWarning)
-                structure = Poscar.from_file(path, check_for_potcar=False).structure
-        except (ValueError, IndexError, EOFError, OSError, BadPoscarWarning):
+                structure = Poscar.from_str(text).structure
+        except (ValueError, IndexError, EOFError, OSError, zlib.error, BadPoscarWarning):
             return None
-        if [site.specie.symbol for site in structure] == symbols:
+        # A file that was cut off within its last number still reads as a structure, with a wrong coordinate.
+        if text.endswith("\n") and [site.specie.symbol for site in structure] == symbols:
             return Structure(structure.lattice, structure.species, structure.frac_coords)
     return None
+
+
+def _text(path: Path) -> str:
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return content.decode()
 
 
 def goes_on(document: VaspStepDoc, limit: int) -> bool:

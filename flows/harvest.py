@@ -41,6 +41,20 @@ def archived_frames(folder: Path, symbols: list[str]) -> list[FrameSeries]:
     return found
 
 
+def frames_left(folder: Path, symbols: list[str]) -> list[FrameSeries]:
+    """All complete frames of a run that was cut off, oldest first: custodian's archives, then the last VASP's.
+
+    Parameters
+    ----------
+    folder : run folder; one that is gone has none.
+    symbols : (n_sites,) elements that the frames must have.
+    """
+    if not folder.is_dir():
+        return []
+    last = partial_frames(folder, "killed")
+    return archived_frames(folder, symbols) + ([last] if last is not None and last.symbols == symbols else [])
+
+
 def partial_frames(folder: Path, origin: str) -> FrameSeries | None:
     """Complete ionic steps of a run that was cut off; None if there is none.
 

@@ -19,7 +19,7 @@ from pymatgen.core import Structure
 from ..inputs.substitution import ChargeSites
 from ..stores.documents import ConfigurationDoc, RunHistory, VaspStepDoc
 from ..stores.step_runs import StepRuns, step_runs
-from .follow_up import StartingPoint, follow_up, next_start, read_contcar
+from .follow_up import StartingPoint, follow_up, geometry_left, next_start
 from .step_document import START_FILE, STEP_FILE
 from .vasp_job import ChargeOrderedVaspMaker
 
@@ -104,7 +104,7 @@ def _continued(
 
 
 def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) -> KilledRun | None:
-    """The newest run of a step if it was cut off and left a CONTCAR to go on from.
+    """The newest run of a step if it was cut off and left a geometry to go on from.
 
     Parameters
     ----------
@@ -124,10 +124,11 @@ def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) 
         history = RunHistory.model_validate(content["history"])
     except (KeyError, ValueError, IndexError, TypeError):
         return None  # a start file that was cut off or edited: the step starts anew
-    structure = read_contcar(path.parent, symbols)
-    if structure is None:
+    left = geometry_left(path.parent, symbols)
+    if left is None:
         return None
-    note = "went on from the CONTCAR of a run that was killed"
+    structure, source = left
+    note = f"went on from the {source} of a run that was killed"
     changes = {"killed_folder": str(path.parent), "tried": [*history.tried, note]}
     return KilledRun(path.parent, structure, order, history.model_copy(update=changes))
 

@@ -1,7 +1,9 @@
 """Going on with a configuration: from the store, from a CONTCAR that a killed run left, never twice."""
 
+import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jobflow import run_locally
 from valenceflow.flows.campaign import configuration_flow
@@ -80,13 +82,36 @@ def test_a_run_that_was_killed_goes_on_from_its_contcar_and_keeps_its_frames(run
     assert after["relax"].result["achieved"]["relation"] == "kept"
 
 
-@pytest.mark.parametrize("damage", ["no contcar", "empty start file", "start file of another step"])
+@pytest.mark.parametrize("damage", ["no contcar", "empty contcar", "cut off contcar"])
+def test_a_run_killed_while_contcar_was_rewritten_goes_on_from_its_last_complete_frame(run, damage):
+    _, before = run()
+    first = before["surrogate relax"].result
+    folder = folder_of(first)
+    (folder / STEP_FILE).unlink()
+    text = gzip.decompress((folder / "CONTCAR.gz").read_bytes()).decode()
+    (folder / "CONTCAR.gz").unlink()
+    if damage != "no contcar":
+        (folder / "CONTCAR").write_text("" if damage == "empty contcar" else text[: len(text) // 2])
+    run.stores.docs().remove_docs({"uuid": {"$in": list(run.document.job_uuids.values())}})
+    _, after = run()
+    result = after["surrogate relax"].result
+    assert "went on from the last complete frame of a run that was killed" in result["history"]["tried"]
+    trajectory = step_trajectory(run.stores, run.document.job_uuids["surrogate relax"])
+    turn = trajectory.origins.index("final")
+    assert turn == first["n_ionic_steps"]
+    assert np.allclose(trajectory.frac_coords[turn], trajectory.frac_coords[turn - 1], atol=1e-7)
+    assert result["energy"] == pytest.approx(first["energy"], abs=2e-3)
+    assert after["relax"].result["achieved"]["relation"] == "kept"
+
+
+@pytest.mark.parametrize("damage", ["no outputs", "empty start file", "start file of another step"])
 def test_what_cannot_be_gone_on_from_begins_anew(run, damage):
     _, before = run()
     folder = folder_of(before["surrogate relax"].result)
     (folder / STEP_FILE).unlink()
-    if damage == "no contcar":
+    if damage == "no outputs":
         (folder / "CONTCAR.gz").unlink()
+        (folder / "vasprun.xml.gz").unlink()
     else:
         (folder / START_FILE).write_text("" if damage == "empty start file" else '{"step": "static"}')
     run.stores.docs().remove_docs({"uuid": {"$in": list(run.document.job_uuids.values())}})
