@@ -109,7 +109,7 @@ class OrderingGroup:
         -------
         (n_stabiliser, n_redox) ints, possibly with equal rows where an operation moves only working-ion sites.
         """
-        bits = _checked(working, self.n_working, "working-ion")
+        bits = checked_bits(working, self.n_working, "working-ion")
         fixing: NDArray[np.bool_] = (bits[self.working_permutations] == bits).all(axis=1)
         return self.redox_permutations[fixing]
 
@@ -121,20 +121,21 @@ class OrderingGroup:
         working : (n_working,) bool, True = occupied.
         charge : (n_redox,) bool, True = high state; None for a free charge order.
         """
-        occupied = _checked(working, self.n_working, "working-ion")
+        occupied = checked_bits(working, self.n_working, "working-ion")
         if charge is None:
             return JointKey(_smallest_row(occupied[self.working_permutations]), None)
-        high = _checked(charge, self.n_redox, "charge")
+        high = checked_bits(charge, self.n_redox, "charge")
         smallest = _smallest_row(np.concatenate([occupied, high])[self.permutations])
         return JointKey(smallest[: self.n_working], smallest[self.n_working :])
 
     def multiplicity(self, working: ArrayLike, charge: ArrayLike) -> int:
         """Charge arrangements equivalent to this one under the stabiliser of its working-ion ordering."""
-        images = _checked(charge, self.n_redox, "charge")[self.stabiliser(working)]
+        images = checked_bits(charge, self.n_redox, "charge")[self.stabiliser(working)]
         return len(np.unique(np.packbits(images, axis=1), axis=0))
 
 
-def _checked(bits: ArrayLike, length: int, what: str) -> Bits:
+def checked_bits(bits: ArrayLike, length: int, what: str) -> Bits:
+    """(length,) bool, or an error that names the shape found."""
     array = np.asarray(bits, dtype=bool)
     if array.shape != (length,):
         raise ValueError(f"{what} ordering has shape {array.shape}, expected ({length},)")

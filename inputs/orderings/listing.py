@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .group import Bits, JointKey, OrderingGroup, burnside_count
+from .halves import MAX_SITES, Masks, halves
+from .images import smallest_of_orbits
 
 LISTABLE = 1_000_000
 """Raw arrangements up to which a space is listed."""
-
-Masks = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -55,34 +54,25 @@ def mask_of(bits: Bits) -> int:
     return int("".join("1" if bit else "0" for bit in bits) or "0", 2)
 
 
-@lru_cache(maxsize=256)
-def _all_masks(n_sites: int, n_ones: int) -> Masks:
-    if n_ones in (0, n_sites):
-        return np.array([(1 << n_sites) - 1 if n_ones else 0], dtype=np.uint64)
-    top = np.uint64(1 << (n_sites - 1))
-    return np.concatenate([_all_masks(n_sites - 1, n_ones), _all_masks(n_sites - 1, n_ones - 1) | top])
+def check_listable(permutations: NDArray[np.int_], n_ones: int) -> None:
+    """Refuse a space that is too large to visit every arrangement of it.
 
-
-def _byte_tables(permutation: NDArray[np.int_]) -> list[tuple[np.uint64, Masks]]:
-    """Per byte of a mask: its shift and the image of each of its 256 values."""
-    n_sites = len(permutation)
-    target = np.empty(n_sites, dtype=int)
-    target[permutation] = np.arange(n_sites)  # image[i] = bits[permutation[i]]: the bit of site j moves to target[j]
-    tables = []
-    for low in range(0, n_sites, 8):
-        table = np.zeros(256, dtype=np.uint64)
-        for bit in range(low, min(low + 8, n_sites)):
-            moved = np.uint64(1 << (n_sites - 1 - int(target[n_sites - 1 - bit])))
-            table[(np.arange(256) >> (bit - low)) & 1 == 1] |= moved
-        tables.append((np.uint64(low), table))
-    return tables
-
-
-def _images(masks: Masks, tables: list[tuple[np.uint64, Masks]]) -> Masks:
-    images = np.zeros_like(masks)
-    for shift, table in tables:
-        images |= table[(masks >> shift) & np.uint64(255)]
-    return images
+    Raises
+    ------
+    ValueError
+        If the raw count exceeds `LISTABLE` (the count and the way out are named), or n_ones lies outside 0..n_sites.
+    """
+    n_sites = permutations.shape[1]
+    if not 0 <= n_ones <= n_sites:
+        raise ValueError(f"n_ones = {n_ones} lies outside 0..{n_sites}")
+    raw = comb(n_sites, n_ones)
+    if raw > LISTABLE or n_sites > MAX_SITES:
+        distinct = burnside_count(permutations, n_ones)
+        raise ValueError(
+            f"{raw:,} arrangements of {n_ones} on {n_sites} sites ({distinct:,} distinct) are too many to list "
+            f"(limit {LISTABLE:,} on {MAX_SITES} sites); use a smaller supercell, annealing for low energies, or a "
+            "uniform sample, which lists nothing"
+        )
 
 
 def list_orbits(permutations: NDArray[np.int_], n_ones: int) -> Orbits:
@@ -96,24 +86,13 @@ def list_orbits(permutations: NDArray[np.int_], n_ones: int) -> Orbits:
     Raises
     ------
     ValueError
-        If the raw count exceeds `LISTABLE` (the count and the way out are named), or n_ones lies outside 0..n_sites.
+        As in `check_listable`.
     """
-    n_sites = permutations.shape[1]
-    if not 0 <= n_ones <= n_sites:
-        raise ValueError(f"n_ones = {n_ones} lies outside 0..{n_sites}")
-    raw = comb(n_sites, n_ones)
-    if raw > LISTABLE or n_sites > 64:
-        distinct = burnside_count(permutations, n_ones)
-        raise ValueError(
-            f"{raw:,} arrangements of {n_ones} on {n_sites} sites ({distinct:,} distinct) are too many to list "
-            f"(limit {LISTABLE:,}); use a smaller supercell"
-        )
-    tables = [_byte_tables(row) for row in np.unique(permutations, axis=0)]
-    masks = _all_masks(n_sites, n_ones)
-    for table in tables:
-        masks = masks[_images(masks, table) >= masks]
-    fixing = sum((_images(masks, table) == masks).astype(int) for table in tables)
-    orbits = Orbits(masks, len(tables) // np.asarray(fixing), n_sites)
+    check_listable(permutations, n_ones)
+    raw = comb(permutations.shape[1], n_ones)
+    rows = np.unique(permutations, axis=0)
+    masks, fixing = smallest_of_orbits(rows, halves(permutations.shape[1], n_ones))
+    orbits = Orbits(masks, len(rows) // fixing, permutations.shape[1])
     expected = burnside_count(permutations, n_ones)
     if len(orbits) != expected or orbits.multiplicities.sum() != raw:
         raise AssertionError(f"{len(orbits)} orbits listed where Burnside's lemma counts {expected}")
