@@ -43,10 +43,38 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "failures": ("uuid", ("intent.configuration_id", "reason")),
+    "runs": ("run_id", ("place", "checksum", "state", "labelling_id")),
+    "frames": (
+        "frame_id",
+        (
+            "run_id",
+            "content_hash",
+            "lineage",
+            "configuration_id",
+            "campaign",
+            "formula",
+            "chemsys",
+            "fraction",
+            "host",
+            "engine",
+            "step",
+            "has_surrogate",
+            "scf_converged",
+            "drifted",
+            "energy_per_atom",
+            "label.verdict",
+        ),
+    ),
+    "frame_arrays": ("block_id", ("run_id",)),
+    "labellings": ("labelling_id", ()),
     VERSIONS: ("name", ()),
 }
 """Collections beside jobflow's own: the key of each and the fields that queries filter by."""
 
+BESIDE_DATA = ("runs", "frames", "frame_arrays", "labellings")
+"""Collections that lie where the additional store `data` lies, unless that one can only be read by key."""
+
+_BLOB_STORES = ("GridFSStore", "GridFSURIStore", "S3Store", "AzureBlobStore", "OpenDataStore")
 _NAME_FIELDS = ("collection_name", "collection")
 
 
@@ -117,11 +145,16 @@ class Stores:
         """A collection, connected without a look at the version of its documents; for migrations."""
         if name not in self._open:
             key, indexes = COLLECTIONS.get(name, ("uuid" if name == "jobs" else "blob_uuid", ()))
-            spec = {"jobs": self.docs_spec, "data": self.data_spec}.get(name) or _renamed(self.docs_spec, name)
+            spec = {"jobs": self.docs_spec, "data": self.data_spec}.get(name) or _renamed(self._spec_beside(name), name)
             store = _store_from({**spec, "key": key})
             self._connect(store, indexes)
             self._open[name] = store
         return self._open[name]
+
+    def _spec_beside(self, name: str) -> dict[str, Any]:
+        """The store whose database holds a collection; blob stores cannot be asked for a field."""
+        queryable = self.data_spec.get("@class") not in _BLOB_STORES
+        return self.data_spec if name in BESIDE_DATA and queryable else self.docs_spec
 
     def _connect(self, store: Store, indexes: Sequence[str]) -> None:
         """Connect a store; its errors may quote a URI, so they are told without passwords."""
