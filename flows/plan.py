@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 
 from ..inputs.hosts import Host
+from ..inputs.orderings.charge_reading import charge_bits
 from ..inputs.orderings.group import Bits, JointKey, OrderingGroup, joint_burnside_count, ordering_group
 from ..inputs.orderings.listing import Orbits, charge_orbits, working_orbits
-from ..inputs.orderings.mapping import SiteMap, charge_bits, map_onto
+from ..inputs.orderings.mapping import SiteMap, map_onto
 from ..inputs.orderings.sampling import sample_ranking
 from ..inputs.substitution import ChargeSites
 from ..inputs.supercells import HostSupercell

@@ -161,7 +161,11 @@ class HostSupercell:
 
     def n_high(self, n_working: int, couple: RedoxCouple) -> int:
         """High-state sites that neutrality asks for with `n_working` working ions in the cell."""
-        charges = self.host.oxidation_states
-        skipped = {self.host.working_ion, self.host.redox_element}
-        fixed = sum(charges[s.specie.symbol] for s in self.structure if s.specie.symbol not in skipped)
-        return couple.n_high(fixed + n_working * charges[self.host.working_ion], len(self.redox_sites))
+        ions = n_working * self.host.oxidation_states[self.host.working_ion]
+        return couple.n_high(self._framework_charge + ions, len(self.redox_sites))
+
+    @cached_property
+    def _framework_charge(self) -> int:
+        """Charge of all but the working ions and the redox element, e."""
+        charges, skipped = self.host.oxidation_states, {self.host.working_ion, self.host.redox_element}
+        return sum(charges[s.specie.symbol] for s in self.structure if s.specie.symbol not in skipped)

@@ -4,11 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+from scipy.spatial.transform import Rotation
+from valenceflow.inputs.charge_states import shipped_couples
 from valenceflow.inputs.hosts import get_host, host_from_fields
 from valenceflow.inputs.supercells import HostSupercell
 
+FE = shipped_couples()["Fe2+/Fe3+"]
+NOISE, STRAIN = 0.1, 0.03  # A; relative
 LAYERED = host_from_fields(
     "layered NaFeO2",  # made-up numbers in the alpha-NaFeO2 structure
     {
@@ -69,6 +73,27 @@ TRICLINIC = host_from_fields(
 )  # fmt: skip
 OLIVINE = get_host("olivine-NaFePO4")
 
+# Three orderings at x = 2/3 on 1x3x2, derived by hand (none is the experimental one): vacancies and Fe3+ in fractions
+# of the supercell.
+DIAGONAL_FE3 = [
+    (0.713, 1 / 12, 0.0069), (0.713, 1 / 12, 0.5069), (0.213, 1 / 12, 0.2432), (0.213, 1 / 12, 0.7432),
+    (0.787, 7 / 12, 0.2569), (0.787, 7 / 12, 0.7569), (0.287, 7 / 12, 0.4931), (0.287, 7 / 12, 0.9931),
+]  # fmt: skip
+COLUMN = [(0, y, z) for y in (0, 1 / 2) for z in (0, 1 / 2)]
+TWO_THIRDS = {
+    "A": (
+        [(0, 0, 0), (0, 1 / 2, 0), (1 / 2, 0, 1 / 4), (1 / 2, 1 / 2, 1 / 4),
+         (0, 1 / 6, 1 / 2), (0, 2 / 3, 1 / 2), (1 / 2, 1 / 6, 3 / 4), (1 / 2, 2 / 3, 3 / 4)],
+        DIAGONAL_FE3,
+    ),
+    "B": (COLUMN + [(1 / 2, y, z) for y in (1 / 6, 2 / 3) for z in (1 / 4, 3 / 4)], DIAGONAL_FE3),
+    "C": (
+        COLUMN + [(1 / 2, y, z) for y in (0, 1 / 2) for z in (1 / 4, 3 / 4)],
+        [(x, y, z + half) for x, y, z in ((0.713, 1 / 12, 0.0069), (0.213, 5 / 12, 0.2432),
+                                          (0.787, 7 / 12, 0.2569), (0.287, 11 / 12, 0.4932)) for half in (0, 1 / 2)],
+    ),
+}  # fmt: skip
+
 CELLS = {
     "olivine": HostSupercell.build(OLIVINE),
     "olivine 1x2x1": HostSupercell.build(OLIVINE, [1, 2, 1]),
@@ -114,6 +139,93 @@ def marked():
         return Structure(cell.structure.lattice, symbols, cell.structure.frac_coords)
 
     return mark
+
+
+def _nearest(positions, cell, sites):
+    """(n_sites,) True at the site nearest to each position."""
+    distances = cell.structure.lattice.get_all_distances(positions, cell.structure.frac_coords[sites])
+    assert distances.min(axis=1).max() < 0.01
+    chosen = np.zeros(len(sites), dtype=bool)
+    chosen[distances.argmin(axis=1)] = True
+    assert chosen.sum() == len(positions)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def two_thirds(paper_cell):
+    """Occupation and charge bits of the three orderings at x = 2/3, by name."""
+    return {
+        name: (
+            ~_nearest(vacancies, paper_cell, paper_cell.working_sites),
+            _nearest(fe3, paper_cell, paper_cell.redox_sites),
+        )
+        for name, (vacancies, fe3) in TWO_THIRDS.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def half_of_b():
+    """Ordering B in the cell of half its volume: (olivine 1x3x1, occupation bits, charge bits)."""
+    half, (vacancies, fe3) = HostSupercell.build(OLIVINE, [1, 3, 1]), TWO_THIRDS["B"]
+    working = ~_nearest([(x, y, 2 * z) for x, y, z in vacancies if z < 0.5], half, half.working_sites)
+    return half, working, _nearest([(x, y, 2 * z) for x, y, z in fe3 if z < 0.5], half, half.redox_sites)
+
+
+@pytest.fixture(scope="session")
+def ordered():
+    """Function that makes the idealised structure of an ordering, oxidation states as a site property."""
+
+    def make(cell, working, charge):
+        structure = cell.structure.copy()
+        charges = {"Fe": 2} | cell.host.oxidation_states
+        states = np.array([charges[site.specie.symbol] for site in structure])
+        states[cell.redox_sites] += np.asarray(charge, dtype=int)
+        structure.remove_site_property("host_site")
+        structure.add_site_property("oxidation_state", states.tolist())
+        structure.remove_sites(cell.working_sites[~np.asarray(working)].tolist())
+        return structure
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_ordering():
+    """Function that draws a neutral ordering of random composition."""
+
+    def draw(cell, rng):
+        working = rng.random(len(cell.working_sites)) < rng.random()
+        charge = np.zeros(len(cell.redox_sites), dtype=bool)
+        charge[rng.permutation(len(charge))[: cell.n_high(int(working.sum()), FE)]] = True
+        return working, charge
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def disguised():
+    """Function that makes the same crystal relaxed, strained, turned, shifted, renumbered, and in another setting."""
+
+    def disguise(structure, rng):
+        setting = np.eye(3, dtype=int)[rng.permutation(3)] * rng.choice([-1, 1], 3)[:, None]
+        to, by = rng.permutation(3)[:2]
+        setting[to] += rng.integers(-1, 2) * setting[by]
+        stretch = rng.uniform(-STRAIN, STRAIN, (3, 3))
+        turn = Rotation.random(rng=rng).as_matrix()
+        lattice = Lattice(setting @ structure.lattice.matrix @ (np.eye(3) + (stretch + stretch.T) / 2) @ turn)
+        directions = rng.normal(size=(len(structure), 3))
+        noise = NOISE * directions / np.linalg.norm(directions, axis=1)[:, None]
+        positions = structure.frac_coords @ np.linalg.inv(setting) + rng.random(3)
+        order = rng.permutation(len(structure))
+        states = structure.site_properties["oxidation_state"]
+        return Structure(
+            lattice,
+            [structure[int(i)].specie for i in order],
+            (positions + lattice.get_fractional_coords(noise))[order],
+            to_unit_cell=True,
+            site_properties={"oxidation_state": [states[int(i)] for i in order]},
+        )
+
+    return disguise
 
 
 def _operations(structure):
