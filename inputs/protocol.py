@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import Element
 
+from .gpaw_settings import GPAW, GpawSettings, gpaw_physics
 from .incar_tags import (
     LIMIT_TAGS,
     REQUIRED_RELAX_TAGS,
@@ -110,6 +111,7 @@ class Protocol(_Frozen):
 
     potcar: Potcars
     k_mesh: KMesh
+    gpaw: GpawSettings | None = Field(default=None, description="GPAW's own part; None: this is VASP's protocol alone")
 
     max_stress_kbar: float = Field(
         default=5.0, description="audit: largest residual stress, kbar; flagged, not failed", gt=0
@@ -179,13 +181,24 @@ class Protocol(_Frozen):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def physics(self) -> dict[str, Any]:
-        """Return the fields that the hash covers, as plain data."""
-        fields = self.model_dump(mode="json", exclude=set(_NOT_PHYSICS))
+        """Return the fields that the hash covers, as plain data; with a `gpaw` block, those that GPAW reads."""
+        if self.gpaw is not None:
+            return gpaw_physics(self)
+        fields = self.model_dump(mode="json", exclude={*_NOT_PHYSICS, "gpaw"})
         del fields["potcar"]["assumed"]
         # Of the k-mesh only what decides a cell's mesh counts: the cell it was published for is provenance.
         decisive = "length" if self.k_mesh.rule == "same density" else "mesh"
         fields["k_mesh"] = {"rule": self.k_mesh.rule, decisive: fields["k_mesh"][decisive]}
         return fields
+
+    def for_engine(self, engine: str) -> Protocol:
+        """Return the protocol as an engine reads it, and as its configurations are hashed.
+
+        For GPAW with its `gpaw` block, the shipped one (preset `gpaw`) where it has none; for any other engine without.
+        """
+        if engine == GPAW:
+            return self if self.gpaw is not None else self.model_copy(update={"gpaw": load_protocol(GPAW).gpaw})
+        return self if self.gpaw is None else self.model_copy(update={"gpaw": None})
 
     @property
     def max_force(self) -> float:
@@ -211,6 +224,8 @@ class Protocol(_Frozen):
         A configuration's mesh is decided once, on its idealised supercell, and handed to every step: ask with
         that lattice, never with a relaxed one.
         """
+        if self.gpaw is not None and self.gpaw.k_mesh == "gamma":
+            return 1, 1, 1
         return self.k_mesh.on(lattice)
 
 

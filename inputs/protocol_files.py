@@ -8,7 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pymatgen.io.vasp.inputs import Incar
@@ -89,9 +89,9 @@ def explain_misfit(error: ValidationError, model: type[BaseModel]) -> str:
     *outer, field = (str(part) for part in finding["loc"])
     for part in outer:
         inner = model.model_fields[part].annotation
-        assert isinstance(inner, type)
-        assert issubclass(inner, BaseModel)
-        model = inner
+        kinds = [kind for kind in (inner, *get_args(inner)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        assert kinds  # a field that holds unknown fields is a model, or an optional one
+        model = kinds[0]
     return f"unknown field {'.'.join((*outer, field))!r}; {_remedy(field, tuple(model.model_fields))}"
 
 

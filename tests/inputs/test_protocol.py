@@ -78,7 +78,12 @@ def test_what_no_source_states_about_potcars_is_marked_as_assumed(protocol):
 def test_the_hashes_of_the_presets_never_change_unnoticed():
     # Configuration ids in users' stores contain them: a change here orphans every stored configuration.
     hashes = {name: load_protocol(name).hash for name in protocol_names()}
-    assert hashes == {"dtu-polyanion": "dda51633a98c1b56", "paper-2026": "7c4bc48d57068034"}
+    assert hashes == {
+        "dtu-polyanion": "dda51633a98c1b56",
+        "paper-2026": "7c4bc48d57068034",
+        "gpaw": "25047bfba727ae0e",
+        "gpaw-quick": "1f2ac281cb8e0270",
+    }
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,7 @@ def test_files_that_extend_each_other_are_refused(own_file):
 
 
 def test_an_unknown_protocol_is_told_the_known_ones():
-    with pytest.raises(ValueError, match="unknown protocol 'paper'; known: dtu-polyanion, paper-2026, or"):
+    with pytest.raises(ValueError, match="unknown protocol 'paper'; known: dtu-polyanion, gpaw, gpaw-quick, paper-2026, or"):
         load_protocol("paper")
 
 
