@@ -19,10 +19,7 @@ from pymatgen.core import Structure
 from ..stores.documents import Engine, FrameSeries
 from ..stores.outcar import IonicStepRecord, read_outcar
 from ..stores.provenance import engine_of
-from ..stores.vasprun_steps import IonicStep, extrapolated_energy
-
-KBAR_TO_EV_PER_A3 = -0.1 / 160.21766208
-"""VASP prints kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
+from ..stores.vasprun_steps import KBAR_TO_EV_PER_A3, IonicStep, extrapolated_energy, scf_converged
 
 
 class UnreadableOutputsError(Exception):
@@ -160,12 +157,6 @@ def frame_series(
         forces=[step.forces.tolist() for step in steps],
         stresses=[(step.stress * KBAR_TO_EV_PER_A3).tolist() for step in steps],
         magmoms=[None if scan is None else scan.magmoms for scan in scans],
-        scf_converged=[_scf_converged(step, scan, nelm) for step, scan in zip(steps, scans, strict=True)],
+        scf_converged=[scf_converged(step, scan, nelm) for step, scan in zip(steps, scans, strict=True)],
         origins=[origin] * len(steps),
     )
-
-
-def _scf_converged(step: IonicStep, scan: IonicStepRecord | None, nelm: int | None) -> bool:
-    """VASP said that EDIFF was reached, or the loop ended before its limit."""
-    said = scan is not None and scan.scf_converged
-    return said or nelm is None or step.n_electronic_steps < nelm
