@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping
 from functools import cache, cached_property
 from importlib.resources import files
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pymatgen.analysis.bond_valence import BVAnalyzer
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Lattice, Structure
 
+from .cif_files import charges_line, charges_written_in, one_element_per_site, proposed_charges, read_crystal
 from .symmetry import space_group_operations
 from .yaml_files import first_problem, parse_yaml
 
@@ -55,7 +54,9 @@ class Host(BaseModel):
     redox_element: str = Field(description="element with two charge states")
     oxidation_states: dict[str, int] = Field(description="formal charge of every element but the redox one, e")
     symprec: float = Field(default=DEFAULT_SYMPREC, description="symmetry tolerance, A")
-    formula_units: int = Field(ge=1, description="formula units per host cell")
+    formula_units: int = Field(
+        ge=1, description="formula units per host cell; for a CIF, of the full host's reduced formula"
+    )
     source: str
     reference_cells: tuple[ReferenceCell, ...] = ()
 
@@ -169,7 +170,8 @@ def host_from_cif(
 ) -> Host:
     """Read a host from a CIF whose charges the user has confirmed.
 
-    Partial occupancy of the working ion is read as its sites; anywhere else it is refused.
+    Partial occupancy of the working ion is read as its sites; anywhere else it is refused. A formula unit is the
+    reduced formula with every working-ion site filled (Na4V2(PO4)3, say, which has two redox sites).
 
     Parameters
     ----------
@@ -183,17 +185,16 @@ def host_from_cif(
     ValueError
         If the file is unreadable, an occupancy is partial off the working-ion sublattice, or charges are not confirmed.
     """
-    structure = in_host_order(_ordered_sites(_read_cif(path), working_ion, path))
+    read = read_crystal(path)
+    structure = in_host_order(one_element_per_site(read, working_ion, path.name))
     symbols = sorted({site.specie.symbol for site in structure})
     for role, symbol in (("working_ion", working_ion), ("couple", redox_element)):
         if symbol not in symbols:
             raise ValueError(f"{path.name}: {role} names {symbol}, but its elements are {', '.join(symbols)}")
     if oxidation_states is None:
-        oxidation_states = _charges_written_in(path, redox_element)
+        oxidation_states = charges_written_in(read, redox_element)
     if oxidation_states is None:
-        raise ValueError(
-            f"{path.name}: oxidation states are not confirmed; {_proposed_charges(structure, redox_element)}"
-        )
+        raise ValueError(f"{path.name}: oxidation states are not confirmed; {_proposal(structure, redox_element)}")
     unknown = sorted(set(oxidation_states) - set(symbols))
     if unknown:
         raise ValueError(f"oxidation_states names {', '.join(unknown)}, which {path.name} does not contain")
@@ -205,72 +206,16 @@ def host_from_cif(
             redox_element=redox_element,
             oxidation_states=dict(oxidation_states),
             symprec=symprec,
-            formula_units=sum(site.specie.symbol == redox_element for site in structure),
+            formula_units=round(structure.composition.get_reduced_composition_and_factor()[1]),
             source=f"CIF {path.name}",
         )
     except ValidationError as err:
         raise ValueError(f"{path.name}: {first_problem(err)}") from err
 
 
-def _read_cif(path: Path) -> Structure:
-    try:
-        with warnings.catch_warnings():
-            # pymatgen warns about rounded special positions; the operation count found is shown to the user instead.
-            warnings.simplefilter("ignore")
-            return Structure.from_file(path)
-    except FileNotFoundError as err:
-        raise ValueError(f"{path}: no such file") from err
-    except Exception as err:  # pymatgen raises many kinds for a broken file; each becomes one line for the user
-        raise ValueError(
-            f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}"
-        ) from err
-
-
-def _ordered_sites(structure: Structure, working_ion: str, path: Path) -> Structure:
-    species, positions = [], []
-    for site in structure:
-        elements = site.species.element_composition  # Fe2+ and Fe3+ sharing a site are one element
-        if len(elements) != 1:
-            raise ValueError(
-                f"{path.name}: site {site.frac_coords.round(3).tolist()} mixes {site.species_string}; order it first"
-            )
-        element, amount = next(iter(elements.items()))
-        if abs(amount - 1) > 1e-3 and element.symbol != working_ion:
-            raise ValueError(
-                f"{path.name}: partial occupancy of {element.symbol} at {site.frac_coords.round(3).tolist()}; only the "
-                f"working ion ({working_ion}) may be partial: order the others first"
-            )
-        species.append(element)
-        positions.append(site.frac_coords)
-    return Structure(structure.lattice, species, positions)
-
-
-def _charges_written_in(path: Path, redox_element: str) -> dict[str, int] | None:
-    """Oxidation states that the file itself gives for every element but the redox one, else None."""
-    charges: dict[str, int] = {}
-    for site in _read_cif(path):
-        for specie in site.species:
-            state = getattr(specie, "oxi_state", None)
-            if specie.symbol == redox_element:
-                continue
-            if state is None or state != int(state) or charges.setdefault(specie.symbol, int(state)) != state:
-                return None
-    return charges
-
-
-def _proposed_charges(structure: Structure, redox_element: str) -> str:
-    try:
-        with warnings.catch_warnings():
-            # pymatgen asks spglib in the old way; a wrong proposal is corrected by the user, who has to confirm it.
-            warnings.simplefilter("ignore")
-            valences = BVAnalyzer().get_valences(structure)  # type: ignore[no-untyped-call]  # pymatgen: no annotation
-    except ValueError:  # no assignment found
-        guesses = structure.composition.oxi_state_guesses()
-        found = {symbol: round(charge) for symbol, charge in guesses[0].items()} if guesses else {}
-    else:
-        found = {site.specie.symbol: int(valence) for site, valence in zip(structure, valences, strict=True)}
-    others = sorted({site.specie.symbol for site in structure} - {redox_element}, key=lambda symbol: Element(symbol).X)
-    line = "{" + ", ".join(f"{symbol}: {found.get(symbol, '?')}" for symbol in others) + "}"
+def _proposal(structure: Structure, redox_element: str) -> str:
+    found = proposed_charges(structure, redox_element)
+    line = charges_line(structure, redox_element, found)
     if not found:
         return f"neither bond valences nor the formula propose any: add the line `oxidation_states: {line}`"
     return f"bond valences propose {line}: add the line `oxidation_states: {line}` (corrected where needed)"

@@ -220,6 +220,14 @@ def test_rounded_coordinates_lose_their_symmetry_at_a_tight_tolerance(olivine, a
     assert len(host_from_cif(path, "Na", "Fe", CHARGES, symprec=1e-5).operations[0]) < 8
 
 
+def test_energies_of_a_host_with_two_redox_sites_per_formula_are_per_formula_unit(as_cif, nasicon):
+    """Na4V2(PO4)3, all sodium sites filled: six formula units, twelve vanadium."""
+    host = host_from_cif(as_cif(nasicon), "Na", "V", CHARGES)
+    assert host.formula_units == 6
+    assert sum(site.specie.symbol == "V" for site in host.structure) == 12
+    assert host.structure.composition.reduced_formula == "Na4V2(PO4)3"
+
+
 def test_partial_occupancy_of_the_working_ion_is_read_as_its_sites(olivine, as_cif):
     path = as_cif(with_species(olivine, "Na", {"Na": 0.667}))
     assert host_from_cif(path, "Na", "Fe", CHARGES).content_hash == OLIVINE_HASH
@@ -280,8 +288,8 @@ def test_unconfirmed_charges_are_proposed_from_the_formula_where_bonds_tell_noth
 
 def test_where_nothing_proposes_charges_the_line_to_fill_in_is_given(olivine, as_cif):
     structure = olivine.structure.copy()
-    structure.replace_species({"P": "Na", "O": "Na"})
-    with pytest.raises(ValueError, match=r"propose any: add the line `oxidation_states: \{Na: \?\}`$"):
+    structure.replace_species({"P": "K", "O": "K"})
+    with pytest.raises(ValueError, match=r"propose any: add the line `oxidation_states: \{K: \?, Na: \?\}`$"):
         host_from_cif(as_cif(structure), "Na", "Fe")
 
 
