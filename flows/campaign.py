@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from .vasp_job import ChargeOrderedVaspMaker
 
 
 def configuration_flow(
-    campaign: Campaign, document: ConfigurationDoc, docs: Store | None = None, folder: Path | None = None
+    campaign: Campaign, document: ConfigurationDoc, docs: Store | None = None, folders: Sequence[Path] = ()
 ) -> Flow:
     """The flow of one configuration, or what is left of it.
 
@@ -31,7 +31,7 @@ def configuration_flow(
     campaign : where host, couple and protocol come from.
     document : the configuration.
     docs : jobflow's docs_store; steps that are in it and passed their audit are not run again.
-    folder : of the configuration's runs, where a run that was killed left its CONTCAR.
+    folders : that hold the configuration's runs, where one that was killed left its CONTCAR.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def configuration_flow(
             campaign=campaign.file.name, configuration_id=document.configuration_id, attempt=document.attempt
         ),
     }
-    jobs = _jobs(campaign, document, Place(docs, folder), StartingPoint(structure=structure, site_order=None), common)
+    jobs = _jobs(campaign, document, Place(docs, folders), StartingPoint(structure=structure, site_order=None), common)
     flow = Flow(jobs, output=jobs[-1].output, name=f"{campaign.file.name} {document.joint_key}")
     metadata = {"campaign": campaign.file.name, "configuration_id": document.configuration_id}
     flow.update_metadata({**metadata, "joint_key": document.joint_key}, dynamic=False)

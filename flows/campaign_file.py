@@ -18,6 +18,7 @@ from ..inputs.protocol import Protocol, load_protocol
 from ..inputs.supercells import HostSupercell, supercell_matrix
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL
 from ..inputs.yaml_files import first_problem, parse_yaml
+from ..stores.documents import StepKind
 from .audit import OnLostOrdering
 
 MAX_ATOMS = 10_000
@@ -87,6 +88,31 @@ class WorkingIonChoice(_Strict):
         return tuple(_fraction(item) for item in values)
 
 
+QueueRequest = dict[str, bool | int | float | str]
+"""What a scheduler is asked for: nodes, time, account, ..."""
+
+
+class RemoteChoice(_Strict):
+    """Where `run --launch remote` hands the campaign: names in jobflow-remote's own files."""
+
+    project: str | None = Field(default=None, description="jobflow-remote's project; default: its own default")
+    worker: str | None = Field(default=None, description="default: the project's first")
+    exec_config: str | None = Field(default=None, description="modules and exports of the project to run under")
+    resources: QueueRequest = Field(default_factory=dict, description="over the worker's: nodes, ntasks, time, ...")
+    steps: dict[StepKind, QueueRequest] = Field(default_factory=dict, description="resources of single steps")
+    priority: int = Field(default=0, description="jobs of higher priority are submitted first")
+
+
+class FireWorksChoice(_Strict):
+    """Where `run --launch fireworks` hands the campaign."""
+
+    launchpad: str | None = Field(default=None, description="my_launchpad.yaml; default: FireWorks' own setting")
+    category: str | None = Field(default=None, description="of the FireWorkers that may run it")
+    queue: QueueRequest = Field(default_factory=dict, description="over my_qadapter.yaml: nodes, walltime, ...")
+    steps: dict[StepKind, QueueRequest] = Field(default_factory=dict, description="the same for single steps")
+    priority: int = Field(default=0, description="workflows of higher priority are run first")
+
+
 class LaunchChoice(_Strict):
     """How the campaign runs; nothing here changes an energy."""
 
@@ -98,6 +124,8 @@ class LaunchChoice(_Strict):
     wall_time_minutes: float | None = Field(
         default=None, gt=0, description="VASP is stopped (STOPCAR) five minutes before this, then gone on from"
     )
+    remote: RemoteChoice = RemoteChoice()
+    fireworks: FireWorksChoice = FireWorksChoice()
 
 
 class AcceptChoice(_Strict):
@@ -205,7 +233,7 @@ def read_campaign(path: Path) -> Campaign:
     try:
         file = CampaignFile.model_validate(raw)
     except ValidationError as err:
-        raise ValueError(f"{path}: {first_problem(err)}") from err
+        raise ValueError(f"{path}: {first_problem(err, CampaignFile)}") from err
     path = path.resolve()
     couple = get_couple(file.couple, None if file.couples is None else path.parent / file.couples)
     host = _host(file, couple, path.parent)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,10 @@ class KilledRun:
 
 @dataclass(frozen=True)
 class Place:
-    """Where to look for what a configuration has done: the store, and the folder of its runs (None: store alone)."""
+    """Where to look for what a configuration has done: the store, and folders with its runs (none: store alone)."""
 
     docs: Store | None
-    folder: Path | None = None
+    folders: Sequence[Path] = ()
 
     def runs(self, uuid: str) -> StepRuns | None:
         """Runs of a step that left documents."""
@@ -81,7 +82,7 @@ def resumed_job(
     job = _continued(maker, runs, origin, common) or maker.make(
         origin.structure, site_order=origin.site_order, **common
     )
-    killed = killed_run(place.folder, maker, common["sites"]) if place.folder is not None else None
+    killed = killed_run(place.folders, maker, common["sites"])
     if killed is not None:
         job = maker.make(
             killed.structure, site_order=killed.site_order, history=killed.history, origin=origin, **common
@@ -103,16 +104,18 @@ def _continued(
     return follow_up(maker, last, context, after, origin)
 
 
-def killed_run(folder: Path, maker: ChargeOrderedVaspMaker, sites: ChargeSites) -> KilledRun | None:
+def killed_run(folders: Sequence[Path], maker: ChargeOrderedVaspMaker, sites: ChargeSites) -> KilledRun | None:
     """The newest run of a step if it was cut off and left a geometry to go on from.
 
     Parameters
     ----------
-    folder : of the configuration, with all its attempts.
+    folders : of the configuration's runs, or of all its attempts.
     maker : of the step.
     sites : charge states in parent order.
     """
-    starts = sorted(folder.glob(f"*/*/{START_FILE}"), key=lambda path: path.stat().st_mtime)
+    starts = sorted(
+        (path for folder in folders for path in folder.rglob(START_FILE)), key=lambda path: path.stat().st_mtime
+    )
     mine = [(path, content) for path in starts if (content := _start(path)).get("step") == maker.step]
     if not mine or not _can_go_on(mine[-1][0].parent / STEP_FILE):
         return None

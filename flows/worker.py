@@ -55,7 +55,7 @@ def run_configuration(campaign: Campaign, document: ConfigurationDoc, job_store:
         adopt(job_store, campaign.folder, [document])  # a worker before may have been killed with its document in hand
         if is_done(document, job_store.docs_store):
             return identity
-        flow = configuration_flow(campaign, document, job_store.docs_store, folder.parent)
+        flow = configuration_flow(campaign, document, job_store.docs_store, [folder.parent])
         # raise_immediately off: our jobs return their failures; what still raises must not take the worker down.
         run_locally(
             flow, store=job_store, create_folders=True, root_dir=folder, allow_external_references=True, log=False

@@ -30,7 +30,7 @@ def run(campaign, tmp_path, stub_potcars):
     folder = tmp_path / "runs" / "c"
 
     def start():
-        flow = configuration_flow(campaign, document, stores.docs(), folder)
+        flow = configuration_flow(campaign, document, stores.docs(), [folder])
         attempt = folder / "attempt-1"
         attempt.mkdir(parents=True, exist_ok=True)
         run_locally(

@@ -1,0 +1,1 @@
+"""Campaigns through a queue manager: jobflow-remote or FireWorks, both with MongoDB behind them."""

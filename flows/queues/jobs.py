@@ -1,0 +1,98 @@
+"""What a queue manager says of a campaign's jobs, in one vocabulary: jobflow-remote's names of states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from jobflow import Flow
+
+LaunchKind = Literal["remote", "fireworks"]
+Resources = dict[str, bool | int | float | str]
+"""What a scheduler is asked for: nodes, time ("HH:MM:SS"), account, partition, ..."""
+
+BEHIND_ANOTHER = frozenset({"WAITING"})
+IN_QUEUE = frozenset({"READY", "CHECKED_OUT", "UPLOADED", "SUBMITTED", "BATCH_SUBMITTED"})
+RUNNING = frozenset({"RUNNING", "BATCH_RUNNING", "RUN_FINISHED", "DOWNLOADED"})
+HELD = frozenset({"PAUSED"})
+BROKEN = frozenset({"FAILED", "REMOTE_ERROR"})
+STOPPED = frozenset({"STOPPED", "USER_STOPPED"})
+ALIVE = IN_QUEUE | RUNNING | HELD
+"""States of a job that will go on. One that waits behind a job that broke does not, so WAITING is not among them."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """One job of a configuration as its queue manager sees it.
+
+    Attributes
+    ----------
+    configuration_id : whom it works for.
+    uuid, index : of jobflow.
+    queue_id : how the queue manager's own commands name it.
+    state : one of jobflow-remote's names.
+    error : what the queue manager says went wrong; empty where nothing did.
+    folder : where it runs; empty where it has not started.
+    name : of the job: the step.
+    """
+
+    configuration_id: str
+    uuid: str
+    index: int
+    queue_id: str
+    state: str
+    error: str = ""
+    folder: str = ""
+    name: str = ""
+
+
+class JobQueue(Protocol):
+    """A queue manager that holds jobs until a scheduler runs them."""
+
+    kind: LaunchKind
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+
+    def submit(self, flow: Flow) -> list[str]:
+        """Hand a flow over; returns how the queue manager names its jobs."""
+
+    def wall_time_s(self, step: str) -> int | None:
+        """Seconds after which the scheduler kills a job of a step; None where nothing says."""
+
+    def jobs(self, campaign: str) -> list[QueuedJob]:
+        """Every job of a campaign."""
+
+    def drop(self, jobs: Sequence[QueuedJob]) -> None:
+        """Forget jobs that have ended, so that their uuids can be submitted again."""
+
+    def cancel(self, jobs: Sequence[QueuedJob]) -> int:
+        """Stop jobs, running ones too; returns how many."""
+
+    def pause(self, jobs: Sequence[QueuedJob]) -> int:
+        """Hold back jobs that have not started; returns how many."""
+
+    def resume(self, jobs: Sequence[QueuedJob]) -> int:
+        """Release jobs that were held back; returns how many."""
+
+
+def of_state(jobs: Iterable[QueuedJob], states: frozenset[str]) -> list[QueuedJob]:
+    """Jobs in one of some states."""
+    return [job for job in jobs if job.state in states]
+
+
+def by_configuration(jobs: Iterable[QueuedJob]) -> dict[str, list[QueuedJob]]:
+    """Jobs of each configuration."""
+    found: dict[str, list[QueuedJob]] = {}
+    for job in jobs:
+        found.setdefault(job.configuration_id, []).append(job)
+    return found
+
+
+def act_on(jobs: Sequence[QueuedJob], act: Callable[[QueuedJob], object]) -> int:
+    """Do something to each job; returns how many there were."""
+    for job in jobs:
+        act(job)
+    return len(jobs)

@@ -1,0 +1,179 @@
+"""FireWorks as the queue manager: one workflow per configuration on the user's LaunchPad, run by qlaunch or rlaunch.
+
+Documents go where JOB_STORE of the worker's own jobflow settings says, so that no password is written into a workflow.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from fireworks import LaunchPad
+from jobflow import Flow
+from jobflow.managers.fireworks import flow_to_workflow
+from pymongo.errors import PyMongoError
+
+from ...inputs.yaml_files import parse_yaml
+from ...stores.secrets import redacted
+from .jobs import ALIVE, BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, act_on, of_state
+from .wall_time import wall_time_s
+
+if TYPE_CHECKING:
+    from ..campaign_file import FireWorksChoice
+
+STATES = {
+    "WAITING": "WAITING",
+    "READY": "READY",
+    "RESERVED": "SUBMITTED",
+    "RUNNING": "RUNNING",
+    "COMPLETED": "COMPLETED",
+    "FIZZLED": "FAILED",
+    "DEFUSED": "USER_STOPPED",
+    "PAUSED": "PAUSED",
+    "ARCHIVED": "STOPPED",
+}
+"""FireWorks' states in jobflow-remote's names."""
+
+_FIELDS = (
+    "fw_id",
+    "name",
+    "state",
+    "launches",
+    "spec.configuration_id",
+    "spec._tasks.job.uuid",
+    "spec._tasks.job.index",
+)
+
+
+class FireWorksQueue:
+    """A LaunchPad.
+
+    Parameters
+    ----------
+    launchpad : connected.
+    choice : what the campaign file says under `launch: fireworks:`.
+    environment : variables that every job of the campaign needs (of a rehearsal), exported by its queue script.
+    """
+
+    kind: LaunchKind = "fireworks"
+
+    def __init__(
+        self, launchpad: LaunchPad, choice: FireWorksChoice, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._launchpad = launchpad
+        self._choice = choice
+        self._environment = dict(environment or {})
+
+    @classmethod
+    def open(cls, choice: FireWorksChoice, beside: Path, environment: Mapping[str, str] | None = None) -> Self:
+        """Connect to the LaunchPad of a file, or to FireWorks' default one.
+
+        Raises
+        ------
+        ValueError
+            If the file is missing or wrong, or its database cannot be reached.
+        """
+        try:
+            launchpad = LaunchPad.auto_load() if choice.launchpad is None else _from_file(beside / choice.launchpad)
+            launchpad.get_fw_ids(count_only=True)
+        except PyMongoError as err:
+            raise ValueError(f"launch: fireworks: the LaunchPad cannot be reached: {redacted(str(err))}") from None
+        return cls(launchpad, choice, environment)
+
+    @property
+    def place(self) -> str:
+        """Host and database."""
+        return redacted(f"FireWorks LaunchPad {self._launchpad.host}/{self._launchpad.name}")
+
+    def submit(self, flow: Flow) -> list[str]:
+        """Add a workflow; returns the fw_ids."""
+        for job, _ in flow.iterflow():
+            job.update_config({"manager_config": self.spec(job.name)}, dynamic=False)
+        ids = self._launchpad.add_wf(flow_to_workflow(flow))
+        return [str(fw_id) for fw_id in ids.values()]
+
+    def spec(self, step: str) -> dict[str, Any]:
+        """Priority, category and what the queue is asked for."""
+        queue: dict[str, Any] = {**self._choice.queue, **self._choice.steps.get(step, {})}
+        if self._environment:
+            exports = (f"export {name}={shlex.quote(value)}" for name, value in self._environment.items())
+            queue["pre_rocket"] = "; ".join(filter(None, [str(queue.get("pre_rocket") or ""), *exports]))
+        spec: dict[str, Any] = {"_priority": self._choice.priority}
+        if self._choice.category is not None:
+            spec["_category"] = self._choice.category
+        if queue:
+            spec["_queueadapter"] = queue
+        return spec
+
+    def wall_time_s(self, step: str) -> int | None:
+        """Seconds after which the scheduler kills a job of a step; None where the campaign file does not say."""
+        text = {**self._choice.queue, **self._choice.steps.get(step, {})}.get("walltime")
+        return None if text is None else wall_time_s(text)
+
+    def jobs(self, campaign: str) -> list[QueuedJob]:
+        """Every job of a campaign, oldest first."""
+        found = self._launchpad.fireworks.find({"spec.campaign": campaign}, projection=list(_FIELDS)).sort("fw_id", 1)
+        return [self._queued(document) for document in found]
+
+    def _queued(self, document: Mapping[str, Any]) -> QueuedJob:
+        spec = document["spec"]
+        task = spec["_tasks"][0]["job"]
+        launch = self._launch(document)
+        stored = ((launch.get("action") or {}).get("stored_data") or {}) if document["state"] == "FIZZLED" else {}
+        return QueuedJob(
+            configuration_id=spec.get("configuration_id", ""),
+            uuid=task["uuid"],
+            index=task["index"],
+            queue_id=str(document["fw_id"]),
+            state=STATES[document["state"]],
+            error=" ".join(str(stored.get("_message", "")).split()),
+            folder=launch.get("launch_dir") or "",
+            name=document["name"],
+        )
+
+    def _launch(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not document["launches"]:
+            return {}
+        found: Mapping[str, Any] | None = self._launchpad.launches.find_one(
+            {"launch_id": document["launches"][-1]}, projection=["launch_dir", "action.stored_data"]
+        )
+        return found or {}
+
+    def drop(self, jobs: Sequence[QueuedJob]) -> None:
+        """Delete the workflows that hold these jobs; outputs and files stay."""
+        for fw_id in self._workflows(jobs):
+            self._launchpad.delete_wf(fw_id)
+
+    def _workflows(self, jobs: Sequence[QueuedJob]) -> Iterator[int]:
+        """One fw_id of each workflow."""
+        ids = [int(job.queue_id) for job in jobs]
+        for workflow in self._launchpad.workflows.find({"nodes": {"$in": ids}}, projection=["nodes"]):
+            yield workflow["nodes"][0]
+
+    def cancel(self, jobs: Sequence[QueuedJob]) -> int:
+        """Defuse jobs; a running one is left by FireWorks to end by itself, and what it leaves is kept."""
+        return act_on(of_state(jobs, ALIVE | BEHIND_ANOTHER), lambda job: self._launchpad.defuse_fw(int(job.queue_id)))
+
+    def pause(self, jobs: Sequence[QueuedJob]) -> int:
+        """Hold back jobs that no worker has taken up."""
+        held = of_state(jobs, BEHIND_ANOTHER | {"READY", "SUBMITTED"})
+        return act_on(held, lambda job: self._launchpad.pause_fw(int(job.queue_id)))
+
+    def resume(self, jobs: Sequence[QueuedJob]) -> int:
+        """Release what was held back."""
+        return act_on(of_state(jobs, HELD), lambda job: self._launchpad.resume_fw(int(job.queue_id)))
+
+
+def _from_file(path: Path) -> LaunchPad:
+    try:
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as err:
+        raise ValueError(f"launch: fireworks: launchpad: {path}: {err.strerror}") from err
+    try:
+        return LaunchPad.from_dict(content)
+    except (KeyError, TypeError) as err:
+        raise ValueError(
+            f"{path}: is no LaunchPad file ({redacted(str(err))}); see `valenceflow init cluster`"
+        ) from err

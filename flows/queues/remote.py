@@ -1,0 +1,199 @@
+"""jobflow-remote as the queue manager: projects, workers, resources and exec configs are those of its own files.
+
+Campaigns are handed over as one flow per configuration; its runner takes them to the scheduler and brings documents
+back into the project's JobStore, which must be the campaign's.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from jobflow import Flow, JobStore
+from jobflow_remote.config.base import ConfigError, ExecutionConfig, Project
+from jobflow_remote.config.jobconfig import set_run_config
+from jobflow_remote.config.manager import ConfigManager
+from jobflow_remote.jobs.jobcontroller import JobController
+from pymongo.errors import PyMongoError
+
+from ...stores.secrets import redacted
+from .jobs import BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, Resources, act_on, of_state
+from .wall_time import wall_time_s
+
+if TYPE_CHECKING:
+    from ..campaign_file import RemoteChoice
+
+_FIELDS = ("uuid", "index", "db_id", "state", "error", "remote", "run_dir", "job.name", "job.metadata")
+
+
+class RemoteQueue:
+    """A project of jobflow-remote.
+
+    Parameters
+    ----------
+    controller : of the project.
+    choice : what the campaign file says under `launch: remote:`.
+    environment : variables that every job of the campaign needs (of a rehearsal), exported by its script.
+    """
+
+    kind: LaunchKind = "remote"
+
+    def __init__(
+        self, controller: JobController, choice: RemoteChoice, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._controller = controller
+        self._choice = choice
+        self._worker = choice.worker or next(iter(self.project.workers))
+        self._exec_config = merged_exec_config(self.project, choice.exec_config, environment or {})
+
+    @classmethod
+    def open(cls, choice: RemoteChoice, environment: Mapping[str, str] | None = None) -> Self:
+        """Connect to the project that a campaign file names.
+
+        Raises
+        ------
+        ValueError
+            If project, worker or exec config is not there, or its database cannot be reached.
+        """
+        project = read_project(choice)
+        try:
+            return cls(JobController.from_project(project), choice, environment)
+        except PyMongoError as err:
+            raise ValueError(f"the queue of project {project.name} cannot be reached: {redacted(str(err))}") from None
+
+    @property
+    def project(self) -> Project:
+        """The project with its workers."""
+        return self._controller.project
+
+    @property
+    def place(self) -> str:
+        """Project and worker."""
+        return f"jobflow-remote project {self.project.name}, worker {self._worker}"
+
+    def job_store(self) -> JobStore:
+        """Where the runner puts documents."""
+        store: JobStore | None = self.project.get_jobstore()
+        if store is None:
+            raise ValueError(f"project {self.project.name} has no jobstore; `valenceflow init cluster` shows one")
+        return store
+
+    def submit(self, flow: Flow) -> list[str]:
+        """Hand a flow over.
+
+        Raises
+        ------
+        ValueError
+            If the queue's database was never set up, or holds a job of this flow already.
+        """
+        for job, _ in flow.iterflow():
+            set_run_config(job, resources=self.resources(job.name), dynamic=False)
+        ids: list[str] = self._controller.add_flow(
+            flow, worker=self._worker, exec_config=self._exec_config, priority=self._choice.priority
+        )
+        return ids
+
+    def resources(self, step: str) -> Resources:
+        """What the scheduler is asked for: the worker's own, the campaign's over them, the step's over those."""
+        base = self.project.workers[self._worker].resources or {}
+        return {**base, **self._choice.resources, **self._choice.steps.get(step, {})}
+
+    def wall_time_s(self, step: str) -> int | None:
+        """Seconds after which the scheduler kills a job of a step; None where nothing says."""
+        resources = self.resources(step)
+        text = resources.get("time", resources.get("walltime"))
+        return None if text is None else wall_time_s(text)
+
+    def jobs(self, campaign: str) -> list[QueuedJob]:
+        """Every job of a campaign, oldest first."""
+        found = self._controller.get_jobs({"job.metadata.campaign": campaign}, projection=list(_FIELDS))
+        return [_queued(document) for document in found]
+
+    def drop(self, jobs: Sequence[QueuedJob]) -> None:
+        """Delete the flows that hold these jobs from the queue; outputs and files stay."""
+        flows = self._controller.flows.distinct("uuid", {"jobs": {"$in": [job.uuid for job in jobs]}})
+        self._controller.delete_flows(flows, max_limit=0, raise_on_error=True)
+
+    def cancel(self, jobs: Sequence[QueuedJob]) -> int:
+        """Stop jobs; what waits behind them is held back."""
+        self.pause(of_state(jobs, BEHIND_ANOTHER))
+        going = [job for job in jobs if job.state not in BEHIND_ANOTHER]
+        return act_on(going, lambda job: self._controller.stop_job(job_id=job.uuid, job_index=job.index))
+
+    def pause(self, jobs: Sequence[QueuedJob]) -> int:
+        """Hold back jobs that no worker has taken up."""
+        held = of_state(jobs, BEHIND_ANOTHER | {"READY"})
+        return act_on(held, lambda job: self._controller.pause_job(job_id=job.uuid, job_index=job.index))
+
+    def resume(self, jobs: Sequence[QueuedJob]) -> int:
+        """Release what was held back."""
+        held = of_state(jobs, HELD)
+        return act_on(held, lambda job: self._controller.resume_job(job_id=job.uuid, job_index=job.index))
+
+
+def read_project(choice: RemoteChoice) -> Project:
+    """The project that a campaign file names, or jobflow-remote's default, with its worker checked.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or has no such worker or exec config.
+    """
+    try:
+        project: Project = ConfigManager().get_project(choice.project)
+    except ConfigError as err:
+        raise ValueError(
+            f"launch: remote: {_one_line(err)}; `valenceflow init cluster` writes one, `jf project list` shows yours"
+        ) from None
+    if not project.workers:
+        raise ValueError(f"project {project.name} has no worker; `valenceflow init cluster` shows one")
+    if choice.worker is not None and choice.worker not in project.workers:
+        raise ValueError(f"project {project.name} has no worker {choice.worker!r}; it has {_names(project.workers)}")
+    if choice.exec_config is not None and choice.exec_config not in project.exec_config:
+        raise ValueError(
+            f"project {project.name} has no exec_config {choice.exec_config!r}; it has {_names(project.exec_config)}"
+        )
+    return project
+
+
+def merged_exec_config(project: Project, name: str | None, environment: Mapping[str, str]) -> ExecutionConfig | None:
+    """An exec config of the project with variables added; None where there is nothing to say.
+
+    jobflow-remote writes exports unquoted into the job's script, so values are quoted here.
+    """
+    base = project.exec_config[name] if name is not None else ExecutionConfig()
+    if name is None and not environment:
+        return None
+    quoted = {variable: shlex.quote(value) for variable, value in environment.items()}
+    merged: ExecutionConfig = base.model_copy(update={"export": {**(base.export or {}), **quoted}})
+    return merged
+
+
+def _queued(document: Mapping[str, Any]) -> QueuedJob:
+    job, remote = document["job"], document.get("remote") or {}
+    return QueuedJob(
+        configuration_id=(job.get("metadata") or {}).get("configuration_id", ""),
+        uuid=document["uuid"],
+        index=document["index"],
+        queue_id=document["db_id"],
+        state=document["state"],
+        error=_last_line(document.get("error") or remote.get("error") or ""),
+        folder=document.get("run_dir") or "",
+        name=job.get("name", ""),
+    )
+
+
+def _last_line(text: str) -> str:
+    """What a traceback ends with."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)) or type(error).__name__
+
+
+def _names(things: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(things)) or "none"
