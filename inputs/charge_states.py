@@ -142,7 +142,7 @@ def parse_couples(text: str, origin: str) -> dict[str, RedoxCouple]:
         try:
             couples[name] = RedoxCouple.model_validate({"name": name, **_mapping(fields, f"{origin}: {name}")})
         except ValidationError as err:
-            raise ValueError(f"{origin}: couple {name}: {first_problem(err)}") from err
+            raise ValueError(f"{origin}: couple {name}: {first_problem(err, RedoxCouple)}") from err
     return couples
 
 

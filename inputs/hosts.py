@@ -152,7 +152,7 @@ def host_from_fields(name: str, fields: Mapping[str, Any]) -> Host:
         )
         host = Host(name=name, structure=in_host_order(structure), **entry)
     except ValidationError as err:
-        raise ValueError(f"host {name}: {first_problem(err)}") from err
+        raise ValueError(f"host {name}: {first_problem(err, Host)}") from err
     except KeyError as err:
         raise ValueError(f"host {name}: the field {err} is missing") from err
     found = len(host.operations[0])
@@ -210,7 +210,7 @@ def host_from_cif(
             source=f"CIF {path.name}",
         )
     except ValidationError as err:
-        raise ValueError(f"{path.name}: {first_problem(err)}") from err
+        raise ValueError(f"{path.name}: {first_problem(err, Host)}") from err
 
 
 def _proposal(structure: Structure, redox_element: str) -> str:

@@ -5,16 +5,15 @@ The model they fill is in `protocol`.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pymatgen.io.vasp.inputs import Incar
 
 from .incar_tags import LAUNCH_TAGS, TAGS_OF_OTHER_FIELDS
-from .yaml_files import first_problem, parse_yaml
+from .yaml_files import first_problem, model_at, named_parts, parse_yaml, right_name
 
 _PRESETS = files("valenceflow.inputs.data.protocols")
 _SUFFIXES = (".yaml", ".yml")
@@ -83,16 +82,12 @@ def _laid_on(upper: dict[str, Any], lower: dict[str, Any]) -> dict[str, Any]:
 
 def explain_misfit(error: ValidationError, model: type[BaseModel]) -> str:
     """One line on why the fields do not fit the model; an unknown field is told where it belongs."""
-    finding = error.errors()[0]
-    if finding["type"] != "extra_forbidden":
+    unknown = [named_parts(finding["loc"]) for finding in error.errors() if finding["type"] == "extra_forbidden"]
+    if not unknown:
         return first_problem(error)
-    *outer, field = (str(part) for part in finding["loc"])
-    for part in outer:
-        inner = model.model_fields[part].annotation
-        kinds = [kind for kind in (inner, *get_args(inner)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        assert kinds  # a field that holds unknown fields is a model, or an optional one
-        model = kinds[0]
-    return f"unknown field {'.'.join((*outer, field))!r}; {_remedy(field, tuple(model.model_fields))}"
+    *outer, field = unknown[0]
+    known = tuple(model_at(model, outer).model_fields)
+    return f"unknown field {'.'.join((*outer, field))!r}; {_remedy(field, known)}"
 
 
 def _remedy(field: str, known: tuple[str, ...]) -> str:
@@ -103,6 +98,4 @@ def _remedy(field: str, known: tuple[str, ...]) -> str:
         return f"{tag} changes no energy; give it per launch (user_incar_settings)"
     if tag in Incar.INCAR_PARAMS:
         return "an INCAR tag goes under `incar`"
-    if near := get_close_matches(field, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(known)}"
+    return right_name(field, known)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from pymatgen.core import Lattice, Structure
 from .charge_states import RedoxCouple
 from .hosts import Host
 
-FRACTION_TOLERANCE = 1e-3
+FRACTION_TOLERANCE = Fraction(1, 1000)
 """Sites: how far fraction x sites may be from a whole number."""
 
 
@@ -150,12 +151,13 @@ class HostSupercell:
         total = len(self.working_sites)
         if not 0 <= fraction <= 1:
             raise ValueError(f"fraction {fraction} must lie in 0..1")
-        exact = float(fraction) * total
+        # Exact: 0.333 of 3 sites is a thousandth of a site away from one, which floats would make a little more.
+        exact = (Fraction(str(fraction)) if isinstance(fraction, float) else fraction) * total
         if abs(exact - round(exact)) > FRACTION_TOLERANCE:
-            below, above = Fraction(int(np.floor(exact)), total), Fraction(int(np.ceil(exact)), total)
+            below, above = Fraction(floor(exact), total), Fraction(ceil(exact), total)
             raise ValueError(
-                f"fraction {fraction} of {total} {self.host.working_ion} sites is {exact:.3f}, not a whole number; the "
-                f"nearest that this supercell holds are {below} and {above}"
+                f"fraction {fraction} of {total} {self.host.working_ion} sites is {float(exact):.3f}, not a whole "
+                f"number; the nearest that this supercell holds are {below} and {above}"
             )
         return round(exact)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -57,17 +59,81 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     return content
 
 
-def first_problem(error: ValidationError) -> str:
-    """Pydantic's first finding as one line: where, what, and the value given.
+def first_problem(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """The finding that explains most, as one line: where, what, and the value given.
 
-    Where a field may be of several kinds, pydantic has a finding for each: the one that reaches deepest is told.
+    Unknown fields come first, all of them: a slip in a name makes a required field look missing. Where a field may be
+    of several kinds, pydantic has a finding for each: the one that reaches deepest is told.
+
+    Parameters
+    ----------
+    error : pydantic's.
+    model : what was validated, for the nearest right name of an unknown field.
     """
     findings = error.errors()
+    unknown = [one["loc"] for one in findings if one["type"] == "extra_forbidden"]
+    if unknown:
+        return "; ".join(_unknown_field(loc, model) for loc in unknown)
     first = max((one for one in findings if one["loc"][:1] == findings[0]["loc"][:1]), key=lambda one: len(one["loc"]))
-    # A part such as dict[str,LabelWindow] names the kind tried, not a field of the file.
-    where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
+    where = ".".join(named_parts(first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        return f"unknown field {where!r}"
     value = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
     return f"{where}: {message}{value}" if where else f"{message}{value}"
+
+
+def named_parts(loc: tuple[int | str, ...]) -> list[str]:
+    """A finding's location as names in the file: a part such as dict[str,LabelWindow] names the kind tried instead."""
+    return [str(part) for part in loc if "[" not in str(part)]
+
+
+def _unknown_field(loc: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+    *outer, field = named_parts(loc)
+    said = f"unknown field {'.'.join((*outer, field))!r}"
+    if model is None:
+        return said
+    holder = model_at(model, outer)
+    a_slip = get_close_matches(field.lower(), holder.model_fields, n=1, cutoff=0.85)
+    if not a_slip and (home := _home_of(field, holder)) is not None:
+        return f"{said}: it goes under `{'.'.join((*outer, home))}`"
+    return f"{said}; {right_name(field, tuple(holder.model_fields))}"
+
+
+def right_name(field: str, known: tuple[str, ...]) -> str:
+    """The nearest known name as a question, or else all of them."""
+    # With this cutoff `colour` is not taken for `couple`.
+    near = get_close_matches(field.lower(), known, n=1, cutoff=0.7)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def model_at(model: type[BaseModel], outer: Sequence[str]) -> type[BaseModel]:
+    """The model that holds the fields at a place in a file, through lists, mappings and optional fields."""
+    kinds: list[Any] = [model]
+    for part in outer:
+        inner = [kind for one in _models_in(kinds) if part in one.model_fields for kind in [_annotation(one, part)]]
+        # No field of that name: the part is a key or an index of what was reached already.
+        kinds = inner or kinds
+    return _models_in(kinds)[0]
+
+
+def _annotation(model: type[BaseModel], field: str) -> Any:
+    return model.model_fields[field].annotation
+
+
+def _models_in(kinds: Sequence[Any]) -> list[type[BaseModel]]:
+    """Models among annotations and what they are made of: dict[str, Model], tuple[Model, ...], Model | None."""
+    found = []
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found.append(kind)
+        found += _models_in(get_args(kind))
+    return found
+
+
+def _home_of(field: str, model: type[BaseModel]) -> str | None:
+    """The field of a model under which another one belongs, where there is exactly one."""
+    homes = [
+        name
+        for name in model.model_fields
+        if any(field in inner.model_fields for inner in _models_in([_annotation(model, name)]))
+    ]
+    return homes[0] if len(homes) == 1 else None

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from valenceflow.inputs.charge_states import shipped_couples
-from valenceflow.inputs.hosts import Host, get_host
+from valenceflow.inputs.fractions import read_fraction
+from valenceflow.inputs.hosts import Host, get_host, in_host_order
 from valenceflow.inputs.supercells import HostSupercell, supercell_matrix
 
 HOST = get_host("olivine-NaFePO4")
@@ -141,6 +142,18 @@ def test_a_fraction_is_read_if_it_is_whole_within_a_thousandth_of_a_site(n, erro
     cell = HostSupercell.build(HOST, [1, 3, 2])
     assert cell.n_working(Fraction(n, 24)) == n
     assert cell.n_working(min(1.0, max(0.0, (n + error) / 24))) == n
+
+
+@pytest.mark.parametrize("written", ["1/3", 0.333, "0.333", 0.3333, Fraction(1, 3), 1 / 3])
+def test_a_third_of_three_sites_may_be_written_in_any_way(written):
+    """0.333 of 3 sites is a thousandth of a site from one: on the edge, and exact."""
+    layers = Structure.from_spacegroup(
+        "R-3m", Lattice.hexagonal(2.9, 15.6), ["Na", "Fe", "O"], [[0, 0, 0.5], [0, 0, 0], [0, 0, 0.23]]
+    )
+    fields = {"working_ion": "Na", "redox_element": "Fe", "oxidation_states": {"Na": 1, "O": -2}, "formula_units": 3}
+    cell = HostSupercell.build(Host(name="layers", structure=in_host_order(layers), source="test", **fields))
+    assert len(cell.working_sites) == 3
+    assert cell.n_working(read_fraction(written)) == 1
 
 
 def test_a_fraction_that_is_not_whole_names_the_nearest_that_are(paper_cell):

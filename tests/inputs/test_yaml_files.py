@@ -121,6 +121,42 @@ def test_the_first_problem_of_an_unknown_field_is_its_name():
     assert problem_of(Limits, {"workers": 1, "wokers": 2}) == "unknown field 'wokers'"
 
 
+class Launch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    workers: int = 1
+    queue: Limits | None = None
+    choices: dict[str, tuple[Limits, ...]] = {}
+
+
+class File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    supercell: int
+    couple: str
+    launch: Launch = Launch()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"suprcell": 2}, "unknown field 'suprcell'; did you mean 'supercell'?"),
+        ({"Supercell": 2, "couple": "x"}, "unknown field 'Supercell'; did you mean 'supercell'?"),
+        ({"colour": "blue"}, "unknown field 'colour'; known: supercell, couple, launch"),
+        ({"queue": {}}, "unknown field 'queue': it goes under `launch`"),
+        ({"launch": {"worker": 2}}, "unknown field 'launch.worker'; did you mean 'workers'?"),
+        ({"launch": {"name": 2}}, "unknown field 'launch.name'; known: workers, queue, choices"),
+        ({"launch": {"queue": {"wrkers": 2}}}, "unknown field 'launch.queue.wrkers'; did you mean 'workers'?"),
+        ({"launch": {"choices": {"a": [{"nme": 2}]}}}, "unknown field 'launch.choices.a.0.nme'; did you mean 'name'?"),
+        ({"suprcell": 2, "cuple": 1}, "'supercell'?; unknown field 'cuple'; did you mean 'couple'?"),
+    ],
+    ids=str,
+)
+def test_unknown_fields_come_before_missing_ones_with_the_right_name(content, said):
+    with pytest.raises(ValidationError) as caught:
+        File.model_validate(content)
+    assert first_problem(caught.value, File).endswith(said)
+    assert "required" not in first_problem(caught.value, File)
+
+
 def test_where_a_field_may_be_of_two_kinds_the_deepest_finding_is_told():
     assert problem_of(Choice, {"choice": {"a": {"workers": "x"}}}).startswith(
         "choice.a.workers: Input should be a valid"
