@@ -14,21 +14,26 @@ from custodian.custodian import CustodianError, ReturnCodeError, ValidationError
 from ..stores.documents import FailureDoc, FailureReason, StepIntent, StepKind
 from .vasp_outputs import UnreadableOutputsError
 
-_AGAIN = "then `valenceflow retry` and run the campaign again"
-REMEDIES: dict[FailureReason, str] = {
-    "inputs refused": f"correct what the message names in the campaign file or the maker, {_AGAIN}; nothing was run",
-    "missing potcar": (
-        f"set PMG_VASP_PSP_DIR (`pmg config -p SOURCE TARGET`) to a folder that has this POTCAR, {_AGAIN}"
-    ),
-    "vasp not found": f"set ATOMATE2_VASP_CMD (or VASP_CMD in ~/.atomate2.yaml) to what starts VASP, {_AGAIN}",
-    "vasp error": f"read the last lines and custodian's corrections, mend the cause, {_AGAIN}",
-    "killed": f"if the queue killed it, give the job more time or memory, {_AGAIN}",
-    "outputs unreadable": f"VASP left its outputs missing or cut off: read the last lines, mend the cause, {_AGAIN}",
-    "not converged": f"look at the forces in the step's document; raise NSW or start from the last structure, {_AGAIN}",
-    "disk": f"free space (or quota) on the disk of the run folder, {_AGAIN}",
-    "vanished": f"the process left no document: see run.log in the campaign's folder, {_AGAIN}",
-    "unexpected": f"report this with the exception and the run folder; once it is mended, {_AGAIN}",
+_MEND: dict[FailureReason, str] = {
+    "inputs refused": "nothing was run: correct what the message names",
+    "missing potcar": "set PMG_VASP_PSP_DIR (`pmg config -p SOURCE TARGET`) to a folder that has this POTCAR",
+    "vasp not found": "set ATOMATE2_VASP_CMD (or VASP_CMD in ~/.atomate2.yaml) to what starts VASP",
+    "vasp error": "read the last lines and custodian's corrections, mend the cause",
+    "killed": "if the queue killed it, give the job more time or memory",
+    "outputs unreadable": "VASP left its outputs missing or cut off: read the last lines, mend the cause",
+    "not converged": "look at the forces in the step's document; raise NSW or start from the last structure",
+    "disk": "free space (or quota) on the disk of the run folder",
+    "vanished": "the process left no document: see run.log in the campaign's folder",
+    "unexpected": "report this with the exception and the run folder; once it is mended",
 }
+REMEDIES: dict[FailureReason, str] = {
+    reason: f"{mend}, then `valenceflow retry` and run the campaign again" for reason, mend in _MEND.items()
+}
+"""What to do about a failed configuration of a campaign."""
+
+FLOW_REMEDIES: dict[FailureReason, str] = {reason: f"{mend}, then run the flow again" for reason, mend in _MEND.items()}
+"""What to do about a failed flow that belongs to no campaign (a maker's, on any jobflow manager)."""
+
 _SHELL_SIGNAL = 128  # a shell or srun reports the end by signal N as the exit code 128 + N
 _TAIL = 12
 _OUTPUT_FILES = ("vasp.out", "std_err.txt")
@@ -46,7 +51,7 @@ def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent,
         intent=intent,
         reason=reason,
         message=f"{step}: {reason}: {_one_line(error, reason, folder, lines)}",
-        remedy=REMEDIES[reason],
+        remedy=(FLOW_REMEDIES if intent.campaign is None else REMEDIES)[reason],
         exception=f"{type(error).__name__}: {text[:2000]}",
         corrections=custodian_corrections(folder),
         last_lines=lines,
@@ -75,7 +80,7 @@ def classify(error: Exception, folder: Path) -> FailureReason:
         return "missing potcar"
     if not (folder / "INCAR").exists() and not (folder / "INCAR.gz").exists():
         return "inputs refused" if isinstance(error, (ValueError, TypeError, KeyError)) else "unexpected"
-    if isinstance(error, OSError) and error.errno in (ENOENT, EACCES, ENOEXEC) and not _is_under(error, folder):
+    if isinstance(error, OSError) and error.errno in (ENOENT, EACCES, ENOEXEC) and not _has_started(error, folder):
         return "vasp not found"
     code = _return_code(error)
     if code is not None:
@@ -86,8 +91,10 @@ def classify(error: Exception, folder: Path) -> FailureReason:
     return "outputs unreadable" if isinstance(error, UnreadableOutputsError) else "unexpected"
 
 
-def _is_under(error: OSError, folder: Path) -> bool:
-    """Whether an error is about a file of the run folder (not about the command)."""
+def _has_started(error: OSError, folder: Path) -> bool:
+    """Whether an error about a file is not about the command: VASP wrote OUTCAR, or the file is in the run folder."""
+    if any(folder.glob("OUTCAR*")):
+        return True
     return error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(folder)
 
 

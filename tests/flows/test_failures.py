@@ -6,11 +6,12 @@ import json
 
 import pytest
 from pymatgen.core import SETTINGS
-from valenceflow.flows import step_document
-from valenceflow.flows.failures import REMEDIES, classify
+from valenceflow.flows import step_document, vasp_job
+from valenceflow.flows.failures import FLOW_REMEDIES, REMEDIES, classify, failure_doc
 from valenceflow.flows.rehearsal.command import rehearsal_command
 from valenceflow.flows.step_document import STEP_FILE
 from valenceflow.flows.two_step import TwoStepRelaxMaker
+from valenceflow.stores.documents import StepIntent
 
 FIRST = "surrogate relax"
 STAND_IN = rehearsal_command("springs", steps=2)
@@ -56,7 +57,7 @@ def test_a_vasp_command_that_fails_gives_a_failure_document_and_no_second_step(c
     failure = rehearsed.documents[FIRST]
     assert failure.document == "FailureDoc"
     assert failure.reason == COMMANDS[case][1]
-    assert failure.remedy == REMEDIES[failure.reason]
+    assert failure.remedy == FLOW_REMEDIES[failure.reason]
     assert "\n" not in failure.message
     assert failure.folder.endswith(str(rehearsed.folders[FIRST]))
 
@@ -135,6 +136,32 @@ def test_a_result_is_returned_even_where_its_folder_cannot_be_written(half_fille
     assert [finding.code for finding in document.audit.findings if finding.severity == "warning"] == ["step file"]
 
 
+def broken(*_, **__):
+    raise FileNotFoundError(errno.ENOENT, "a slip of our own", "table.yaml")
+
+
+@pytest.mark.parametrize("place", ["step_document", "follow_up"])
+def test_a_mistake_of_our_own_after_vasp_ended_is_a_failure_document_too(
+    place, half_filled, rehearse, tmp_path, monkeypatch
+):
+    """Even one that looks as if VASP had not been found."""
+    monkeypatch.setattr(vasp_job, place, broken)
+    rehearsed = rehearse(TwoStepRelaxMaker().make(half_filled()), tmp_path, may_fail=True, raise_immediately=True)
+    assert set(rehearsed.documents) == {FIRST}
+    failure = rehearsed.documents[FIRST]
+    assert (failure.document, failure.reason) == ("FailureDoc", "unexpected")
+    assert "a slip of our own" in failure.exception
+    assert any(rehearsed.folders[FIRST].glob("vasprun.xml*"))
+
+
 @pytest.mark.parametrize("reason", REMEDIES)
-def test_every_reason_has_a_remedy_that_names_the_command(reason):
-    assert "valenceflow retry" in REMEDIES[reason]
+def test_every_reason_has_a_remedy_for_campaigns_and_for_single_flows(reason):
+    assert "`valenceflow retry` and run the campaign again" in REMEDIES[reason]
+    assert FLOW_REMEDIES[reason].endswith("then run the flow again")
+
+
+def test_a_failure_of_a_campaign_says_how_to_run_the_campaign_again(tmp_path):
+    intents = {None: FLOW_REMEDIES, "mine": REMEDIES}
+    for campaign, remedies in intents.items():
+        failure = failure_doc(ValueError("moments"), FIRST, "u", StepIntent(campaign=campaign), tmp_path)
+        assert failure.remedy == remedies["inputs refused"]
