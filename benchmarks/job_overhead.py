@@ -46,7 +46,7 @@ def measure(
     """Medians of the job, the executable and the job's phases, s."""
     import numpy as np
     from jobflow import run_locally
-    from valenceflow.flows.plan import occupied_structure
+    from valenceflow.flows.idealised import occupied_structure
     from valenceflow.flows.two_step import redox_relax_maker
     from valenceflow.inputs.charge_states import get_couple
     from valenceflow.inputs.hosts import get_host

@@ -15,7 +15,7 @@ from ..stores.documents import ConfigurationDoc, StepIntent
 from .campaign_file import Campaign
 from .follow_up import StartingPoint
 from .free import FreeRelaxMaker
-from .plan import audit_reference, charge_sites_of, occupied_structure
+from .idealised import audit_reference, charge_sites_of, occupied_structure
 from .resume import Place, finished_start, resumed_job
 from .two_step import TwoStepRelaxMaker, with_uuid
 from .vasp_job import ChargeOrderedVaspMaker

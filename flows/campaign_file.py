@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..inputs.charge_states import RedoxCouple, get_couple
+from ..inputs.fractions import read_fraction
 from ..inputs.hosts import DEFAULT_SYMPREC, Host, get_host, host_from_cif, host_names
 from ..inputs.protocol import Protocol, load_protocol
 from ..inputs.supercells import HostSupercell, supercell_matrix
@@ -20,6 +21,7 @@ from ..inputs.vasp_sets import DEFAULT_PROTOCOL
 from ..inputs.yaml_files import first_problem, parse_yaml
 from ..stores.documents import StepKind
 from .audit import OnLostOrdering
+from .ordering_choice import ChargeChoice, OrderingChoice
 
 MAX_ATOMS = 10_000
 """Atoms in a campaign's supercell: far above what DFT can do, and low enough that a slip costs nothing."""
@@ -29,50 +31,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class OrderingChoice(_Strict):
-    """Which orderings of one sublattice: exactly one of `all`, `sample`, `file`."""
-
-    all: bool = False
-    sample: int | None = Field(default=None, ge=1, description="number of distinct orderings")
-    seed: int = Field(default=0, description="seed of the sample")
-    weight: Literal["arrangements", "orbits"] = Field(default="arrangements", description="what is equally likely")
-    file: tuple[str, ...] = Field(default=(), description="CIFs that give the orderings")
-
-    @field_validator("file", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> OrderingChoice:
-        given = [name for name in ("all", "sample", "file") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(
-                f"say exactly one of all: true, sample: N, file: CIF (got {' and '.join(given) or 'none'})"
-            )
-        return self
-
-
-class ChargeChoice(_Strict):
-    """Which charge orderings of each working-ion ordering: exactly one of `all`, `sample`, `free`."""
-
-    all: bool = False
-    free: bool = False
-    sample: int | None = Field(default=None, ge=1, description="number of distinct orderings, a reference included")
-    seed: int = 0
-    weight: Literal["arrangements", "orbits"] = "arrangements"
-    reference: str | None = Field(default=None, description="CIF with the reference ordering; counted in `sample`")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> ChargeChoice:
-        given = [name for name in ("all", "sample", "free") if getattr(self, name)]
-        if len(given) != 1 and not (self.reference and not given):
-            raise ValueError(f"say exactly one of all: true, sample: N, free (got {' and '.join(given) or 'none'})")
-        if self.free and self.reference:
-            raise ValueError("a free charge order has no reference")
-        return self
 
 
 class WorkingIonChoice(_Strict):
@@ -85,7 +43,7 @@ class WorkingIonChoice(_Strict):
     @classmethod
     def _fractions(cls, value: Any) -> tuple[Fraction, ...]:
         values = value if isinstance(value, list) else [value]
-        return tuple(_fraction(item) for item in values)
+        return tuple(read_fraction(item) for item in values)
 
 
 QueueRequest = dict[str, bool | int | float | str]
@@ -181,18 +139,6 @@ class CampaignFile(_Strict):
     def ion_choice(self) -> WorkingIonChoice:
         """Fractions and orderings of the working ion."""
         return self.working_ion[self.ion]
-
-
-def _fraction(value: Any) -> Fraction:
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise ValueError(f"a fraction is a number such as 0.5 or 2/3, got {value!r}")
-    try:
-        exact = Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(value)
-    except (ValueError, ZeroDivisionError, OverflowError) as err:
-        raise ValueError(f"a fraction is a number such as 0.5 or 2/3, got {value!r}") from err
-    if not 0 <= exact <= 1:
-        raise ValueError(f"fraction {value} must lie in 0..1")
-    return exact
 
 
 class Campaign(_Strict):

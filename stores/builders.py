@@ -165,6 +165,10 @@ _COPIED = (
     "n_high",
     "multiplicity",
     "stratum",
+    "strata",
+    "in_statistics",
+    "sample_weight",
+    "working_strata",
     "protocol",
     "protocol_hash",
 )

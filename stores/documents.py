@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pymatgen.core import Structure
 
 from ..inputs.charge_states import RedoxCouple
+from ..inputs.orderings.sampling import Weight
+from ..inputs.orderings.strata import in_statistics
 from .migrations import SCHEMA_VERSION as SCHEMA_VERSION
 
 Severity = Literal["failure", "warning", "info"]
@@ -24,6 +26,9 @@ FailureReason = Literal[
     "missing potcar",
     "vasp not found",
     "vasp error",
+    "gpaw not found",
+    "missing setup",
+    "gpaw error",
     "killed",
     "outputs unreadable",
     "not converged",
@@ -136,7 +141,7 @@ class RunHistory(Document):
 
 
 class VaspStepDoc(Document):
-    """One finished VASP run of the two-step protocol (or a free relaxation, or a static)."""
+    """One finished run of the two-step protocol (or a free relaxation, or a static), by VASP, its stand-in or GPAW."""
 
     document: Literal["VaspStepDoc"] = "VaspStepDoc"
     step: StepKind
@@ -156,7 +161,7 @@ class VaspStepDoc(Document):
     history: RunHistory = Field(default_factory=RunHistory)
     continues: bool = Field(default=False, description="another run of the same step follows this one")
     protocol_drift: list[str] = Field(default_factory=list, description="inputs that changed during the run, in words")
-    potcar_titles: list[str] = Field(default_factory=list, description="TITEL of each POTCAR block")
+    potcar_titles: list[str] = Field(default_factory=list, description="TITEL of each POTCAR block; of GPAW, name and MD5 of each setup")
     couple: RedoxCouple
     redox_sites: list[int] = Field(description="(n_redox,) parent indices")
     intended_is_high: list[bool] | None = Field(description="(n_redox,) parent order; None: free")
@@ -166,6 +171,9 @@ class VaspStepDoc(Document):
     protocol: str
     protocol_hash: str
     k_mesh: tuple[int, int, int]
+    engine_details: dict[str, Any] = Field(
+        default_factory=dict, description="what only this engine has to say: of GPAW, parameters, setups, every SCF start"
+    )
     versions: dict[str, str] = Field(description="packages that made this")
     folder: str = Field(description="host:path of the run folder")
     elapsed_s: float | None = Field(default=None, description="wall time that VASP reports, s")
@@ -208,7 +216,20 @@ class ConfigurationDoc(Document):
     n_high: int
     multiplicity: int = Field(description="equivalent charge arrangements at this working-ion ordering")
     working_multiplicity: int = Field(description="equivalent working-ion arrangements")
-    stratum: str = Field(description="how it was chosen: end member, all, sample, reference, free")
+    stratum: str = Field(
+        description="how it was chosen: end member, free, reference, file, lowest, best found, sample, all"
+    )
+    strata: list[str] = Field(
+        default_factory=lambda known: [known["stratum"]], description="all strata that took it, `stratum` among them"
+    )
+    in_statistics: bool = Field(
+        default_factory=lambda known: in_statistics(known["strata"]),
+        description="whether it counts in means over orderings: of a uniform sample or of all, and no reference",
+    )
+    sample_weight: Weight | None = Field(
+        default=None, description="what its sample made equally likely; None: it is of no sample"
+    )
+    working_strata: list[str] = Field(default_factory=list, description="strata that took its working-ion ordering")
     couple: str
     working_ion: str
     formula: str
@@ -240,6 +261,10 @@ class ChargeOrderedCalculationDoc(Document):
     n_high: int
     multiplicity: int
     stratum: str
+    strata: list[str] = Field(default_factory=lambda known: [known["stratum"]])
+    in_statistics: bool = Field(default_factory=lambda known: in_statistics(known["strata"]))
+    sample_weight: Weight | None = None
+    working_strata: list[str] = Field(default_factory=list)
     intended_key: str = Field(description="joint key that was meant")
     achieved_key: str | None = Field(description="joint key read from the final moments; None: not resolved")
     relation: Relation

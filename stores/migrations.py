@@ -14,7 +14,7 @@ from maggma.core import Store
 if TYPE_CHECKING:
     from .connect import Stores
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of `stores.documents`; a store written by a newer one is refused."""
 
 VERSIONS = "versions"
@@ -36,7 +36,25 @@ def calculations_say_their_runs(stores: Stores) -> None:
         calculations.update([{k: v for k, v in document.items() if k != "_id"} for document in old])
 
 
-MIGRATIONS: Mapping[int, Migration] = {0: calculations_say_their_runs}
+def orderings_say_their_strata(stores: Stores) -> None:
+    """1 to 2: orderings of the days before `pick` were taken by one stratum, and say neither which nor its weight."""
+    for name in ("configurations", "calculations"):
+        collection = stores.open(name)
+        old = [
+            {
+                **document,
+                "strata": [document["stratum"]],
+                "in_statistics": document["stratum"] in ("sample", "all"),
+                "sample_weight": None,
+                "working_strata": [],
+            }
+            for document in collection.query({"stratum": {"$exists": True}, "strata": {"$exists": False}})
+        ]
+        if old:
+            collection.update([{k: v for k, v in document.items() if k != "_id"} for document in old])
+
+
+MIGRATIONS: Mapping[int, Migration] = {0: calculations_say_their_runs, 1: orderings_say_their_strata}
 """Version -> the way to the next one."""
 
 

@@ -4,7 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from pymatgen.analysis.ewald import EwaldSummation
 from valenceflow.flows.campaign_file import read_campaign
+from valenceflow.flows.idealised import occupied_structure
 from valenceflow.flows.plan import plan_configurations
 from valenceflow.inputs.orderings.group import ordering_group
 
@@ -172,6 +174,117 @@ def test_a_reference_is_among_the_sample_once_and_flagged(plan, reference):
         at_its_sodium = [c for c in configurations if c.working_key == flagged[0].working_key]
         assert len(at_its_sodium) == wanted
         assert keys(at_its_sodium).count(key) == 1
+
+
+def test_several_references_are_all_flagged_and_count_in_the_sample(
+    plan, reference, half_filled, tmp_path, cif_with_charges
+):
+    cif_with_charges(half_filled(high=(1, 3), vacancies=(0, 3)), tmp_path / "second.cif")
+    names = [reference[0], "second.cif"]
+    configurations = plan(charge={"sample": 3, "reference": names}, end_members=False, working_ion=sodium("1/2"))
+    at_its_sodium = [c for c in configurations if c.working_key == reference[1].split(".")[0]]
+    flagged = {c.joint_key for c in at_its_sodium if c.stratum == "reference"}
+    assert reference[1] in flagged
+    assert len(at_its_sodium) == 3
+
+
+# Strata.
+def test_the_reference_is_left_out_of_statistics_and_the_sample_is_not(plan, reference):
+    configurations = plan(charge={"sample": 2, "reference": reference[0], "weight": "orbits"}, end_members=False)
+    for c in configurations:
+        assert c.in_statistics == (c.stratum == "sample")
+        assert c.sample_weight == ("orbits" if "sample" in c.strata else None)
+        assert c.working_strata == ["all"]
+        assert c.stratum in c.strata
+    assert {c.stratum for c in configurations} == {"reference", "sample"}
+
+
+def test_end_members_are_no_statistics(plan):
+    assert [c.in_statistics for c in plan()][:3] == [False, False, True]
+
+
+def test_the_lowest_by_electrostatics_are_those_of_least_energy(plan, olivine):
+    """The second implementation: every ordering of the cell by the energies of pymatgen's Ewald sums."""
+    everything = [c for c in plan() if c.fraction == 0.5]
+    energy = {c.joint_key: ewald_energy(olivine, c) for c in everything}
+    for charge, working in (
+        ({"lowest": 1}, {"all": True}),
+        ({"lowest": 2}, {"lowest": 1}),
+        ({"all": True}, {"lowest": 2}),
+    ):
+        found = plan(charge=charge, working_ion=sodium("1/2", **working), end_members=False)
+        by_sodium = {}
+        for c in everything:
+            by_sodium.setdefault(c.working_key, []).append(energy[c.joint_key])
+        sodiums = sorted(by_sodium, key=lambda key: min(by_sodium[key]))[: working.get("lowest")]
+        assert sorted({c.working_key for c in found}) == sorted(sodiums)
+        for key in sodiums:
+            here = sorted(energy[c.joint_key] for c in found if c.working_key == key)
+            assert here == pytest.approx(sorted(by_sodium[key])[: charge.get("lowest")], abs=1e-6)
+        strata = {c.stratum for c in found}
+        assert strata == ({"lowest"} if "lowest" in charge else {"all"})
+
+
+def ewald_energy(cell, configuration):
+    structure = occupied_structure(cell, configuration.working_bits)
+    high = {int(site) for site, bit in zip(cell.redox_sites, configuration.charge_bits, strict=True) if bit}
+    charges = {"Na": 1, "P": 5, "O": -2}
+    structure.add_oxidation_state_by_site(
+        [charges.get(site.specie.symbol, 3 if site.properties["host_site"] in high else 2) for site in structure]
+    )
+    return EwaldSummation(structure).total_energy
+
+
+def test_a_pick_adds_up_its_strata(plan, reference):
+    name, key = reference
+    picked = [{"reference": name}, {"lowest": 1}, {"sample": 1}, {"seed": 3}]
+    configurations = plan(charge={"pick": picked}, working_ion=sodium("1/2", file=name), end_members=False)
+    assert keys(configurations)[0] == key
+    assert [c.stratum for c in configurations] in (["reference", "lowest", "sample"], ["reference", "sample"])
+    assert sum("lowest" in c.strata for c in configurations) == 1
+    as_mapping = plan(
+        charge={"pick": {"reference": name, "lowest": 1, "sample": 1, "seed": 3}},
+        working_ion=sodium("1/2", file=name),
+        end_members=False,
+    )
+    assert ids(as_mapping) == ids(configurations)
+
+
+def test_a_pick_of_sodium_orderings_takes_a_file_and_the_lowest(plan, reference):
+    configurations = plan(
+        working_ion=sodium("1/2", pick=[{"file": reference[0]}, {"lowest": 1}]), charge={"sample": 1}, end_members=False
+    )
+    strata = {c.working_key: c.working_strata for c in configurations}
+    assert strata.pop(reference[1].split(".")[0])[0] == "file"
+    assert all(found == ["lowest"] for found in strata.values())
+
+
+def test_charge_orderings_are_taken_from_files(plan, reference):
+    name, key = reference
+    configurations = plan(charge={"file": name}, working_ion=sodium("1/2", file=name), end_members=False)
+    assert [(c.joint_key, c.stratum, c.in_statistics) for c in configurations] == [(key, "file", False)]
+
+
+@pytest.mark.parametrize(
+    ("charge", "said"),
+    [
+        ({"pick": []}, "an empty pick"),
+        ({"pick": [{"lowest": 1}, {"lowest": 2}]}, "`lowest` is given twice"),
+        ({"pick": [{"lowest": 1}], "sample": 3}, "got sample and pick"),
+        ({"pick": [{"sample": 3}], "seed": 3}, "put `seed` into the pick"),
+        ({"pick": [{"sample": 1}], "reference": "x.cif"}, "put `reference` into the pick"),
+        ({"pick": [{"free": True}]}, "free"),
+        ({"pick": "lowest"}, "pick"),
+        ({"lowest": 0}, "charge.lowest"),
+        ({"lowest": 3, "by": "magic"}, "charge.by"),
+        ({"lowest": 99}, r"charge\.lowest = 99 but only \d+ orderings of 2 Fe high states are distinct"),
+        ({"sample": 2_000_000}, "asks for 2,000,000 configurations"),
+    ],
+    ids=str,
+)
+def test_a_choice_that_makes_no_sense_is_refused(plan, charge, said):
+    with pytest.raises(ValueError, match=said):
+        plan(charge=charge)
 
 
 def test_a_reference_alone_gives_the_reference_alone(plan, reference):

@@ -45,6 +45,21 @@ def test_calculations_of_the_days_before_continuations_say_their_runs(path):
     stores.close()
 
 
+def test_orderings_of_the_days_before_strata_say_theirs(path):
+    rows = {"a-1": "sample", "b-1": "reference", "c-1": "end member"}
+    with SQLiteStore(path, "calculations", key="calculation_id") as calculations:
+        calculations.update([{"calculation_id": name, "stratum": stratum} for name, stratum in rows.items()])
+        calculations.update({"calculation_id": "d-1", "stratum": "lowest", "strata": ["lowest", "sample"]})
+    write_version(path, 1)
+    stores = sqlite_stores(path)
+    found = {c["calculation_id"]: c for c in stores.collection("calculations").query()}
+    assert {name: found[name]["strata"] for name in rows} == {name: [stratum] for name, stratum in rows.items()}
+    assert [name for name in rows if found[name]["in_statistics"]] == ["a-1"]
+    assert found["d-1"]["strata"] == ["lowest", "sample"]
+    assert version_in(path) == SCHEMA_VERSION
+    stores.close()
+
+
 def test_a_store_of_this_version_is_left_as_it_is(path):
     write_version(path, SCHEMA_VERSION)
     document = {"calculation_id": "a-1", "steps": {}}  # a migration would touch it
@@ -56,7 +71,7 @@ def test_a_store_of_this_version_is_left_as_it_is(path):
 
 
 def test_migrations_run_in_order_from_the_version_that_is_there(path):
-    """Made-up versions: 1 to 2 changes nothing, 2 to 3 renames a field."""
+    """Two made-up versions: the first step changes nothing, the second renames a field."""
     ran = []
 
     def nothing(stores):
@@ -69,10 +84,11 @@ def test_migrations_run_in_order_from_the_version_that_is_there(path):
 
     stores = sqlite_stores(path)
     stores.collection("campaigns").update({"campaign": "a", "old": 1})
-    assert bring_up_to_date(stores, {0: nothing, 1: nothing, 2: rename}, version=3) == SCHEMA_VERSION
+    known, newest = SCHEMA_VERSION, SCHEMA_VERSION + 2
+    assert bring_up_to_date(stores, {0: nothing, known: nothing, known + 1: rename}, version=newest) == known
     assert ran == [1, 2]
     assert list(stores.collection("campaigns").query()) == [{"campaign": "a", "new": 1}]
-    assert bring_up_to_date(stores, {}, version=3) == 3
+    assert bring_up_to_date(stores, {}, version=newest) == newest
     stores.close()
 
 

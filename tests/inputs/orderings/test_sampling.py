@@ -1,13 +1,17 @@
 """Seeded samples: they grow without changing, do not depend on the listing, and are uniform over arrangements."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from valenceflow.inputs.orderings.group import JointKey, ordering_group
-from valenceflow.inputs.orderings.listing import charge_orbits, list_orbits
-from valenceflow.inputs.orderings.sampling import sample_ranking, uniform_of
+from valenceflow.inputs.orderings.listing import charge_orbits, list_orbits, mask_of
+from valenceflow.inputs.orderings.sampling import draw_orbits, is_ranked, sample_ranking, uniform_of
+from valenceflow.inputs.orderings.spaces import OrderingSpace
+from valenceflow.inputs.supercells import HostSupercell
 
 SEEDS = 4000
 LEAST_P = 0.01  # the seeds are fixed, so the test is deterministic
@@ -134,3 +138,71 @@ def test_the_sample_is_one_of_distinct_orbits(paper_cell):
     ranking = sample_ranking(names, orbits.multiplicities, 31)[:171]
     keys = {group.key(np.ones(24, dtype=bool), orbits.bits(int(i))) for i in ranking}
     assert len(keys) == 171
+
+
+# Spaces too large to list are drawn from; these may never change either.
+PINNED_DRAWS = {
+    "arrangements": ["ffffffffffff.016a100cb85a", "ffffffffffff.013013113999", "ffffffffffff.01c25431c1a4"],
+    "orbits": ["ffffffffffff.0114752894a1", "ffffffffffff.0129130ad238", "ffffffffffff.013c29d42412"],
+}
+
+
+@pytest.fixture(scope="module")
+def large_cell(paper_cell):
+    """Olivine 1x3x4: 48 sodium and 48 iron."""
+    return HostSupercell.build(paper_cell.host, [1, 3, 4])
+
+
+@pytest.mark.parametrize("weight", list(PINNED_DRAWS))
+def test_the_sample_of_a_space_that_cannot_be_listed_never_changes(large_cell, weight):
+    space = OrderingSpace.of_charges(ordering_group(large_cell), np.ones(48, dtype=bool), 16)
+    assert not space.is_listable
+    assert (space.raw, space.distinct) == (2_254_848_913_647, 23_490_756_218)
+    members = list(islice(space.sampled(31, weight), 3))
+    assert [str(space.key(m.bits)) for m in members] == PINNED_DRAWS[weight]
+    assert [m.multiplicity for m in members] == [space.multiplicity(m.bits) for m in members]
+
+
+@pytest.mark.parametrize(
+    ("n_sites", "n_ones", "ranked"), [(24, 8, True), (22, 11, True), (24, 9, False), (65, 1, False)]
+)
+def test_which_spaces_are_ranked_and_which_are_drawn_from_never_changes(n_sites, n_ones, ranked):
+    """735,471, 705,432 and 1,307,504 arrangements, and one site more than a mask holds."""
+    assert is_ranked(n_sites, n_ones) is ranked
+
+
+@pytest.fixture(scope="module")
+def small_group(small_cell):
+    return np.unique(ordering_group(small_cell("olivine 1x2x1")).redox_permutations, axis=0)
+
+
+@pytest.mark.parametrize("weight", ["arrangements", "orbits"])
+def test_draws_meet_the_listed_orbits_each_once(small_group, weight):
+    orbits = list_orbits(small_group, 3)
+    drawn = list(islice(draw_orbits(small_group, 3, 7, "small", weight), len(orbits)))
+    listed = dict(zip(orbits.masks.tolist(), orbits.multiplicities.tolist(), strict=True))
+    assert {mask_of(bits): size for bits, size in drawn} == listed
+
+
+@pytest.mark.parametrize("weight", ["arrangements", "orbits"])
+def test_first_draws_are_uniform_over_what_the_weight_says(small_group, weight):
+    orbits = list_orbits(small_group, 3)
+    masks = orbits.masks.tolist()
+    seeds = 1500
+    firsts = [masks.index(mask_of(next(draw_orbits(small_group, 3, s, "small", weight))[0])) for s in range(seeds)]
+    sizes = orbits.multiplicities if weight == "arrangements" else np.ones(len(masks))
+    assert chisquare(np.bincount(firsts, minlength=len(masks)), seeds * sizes / sizes.sum()).pvalue > LEAST_P
+
+
+def test_draws_of_different_seeds_and_of_different_spaces_differ(small_group):
+    firsts = {
+        tuple(mask_of(bits) for bits, _ in islice(draw_orbits(small_group, 3, seed, name), 5))
+        for seed in range(20)
+        for name in ("one", "other")
+    }
+    assert len(firsts) > 20
+
+
+def test_an_unknown_weight_is_refused_by_draws(small_group):
+    with pytest.raises(ValueError, match="weight = 'orbit' must be one of"):
+        next(draw_orbits(small_group, 3, 1, "small", "orbit"))
