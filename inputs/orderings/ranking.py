@@ -71,13 +71,24 @@ class ChargeLandscape:
         self.polynomial, self.n_high = model.polynomial, n_high
 
     @cached_property
+    def pairs_depend_on_working(self) -> bool:
+        """Whether triplets of one working-ion and two redox sites make even the charges' pair energies vary."""
+        inside = (self.polynomial.triplet_sites < self.group.n_working).sum(axis=1)
+        return bool((inside == 1).any())
+
+    @cached_property
+    def interaction(self) -> BitPolynomial:
+        """Energy of the charge bits without any working ion; its pair terms hold at every working-ion ordering."""
+        return self.polynomial.given(np.zeros(self.group.n_working))
+
+    @cached_property
     def _fixed(self) -> SplitEnergies:
-        return SplitEnergies(self.polynomial.given(np.zeros(self.group.n_working)), self.n_high)
+        return SplitEnergies(self.interaction, self.n_high)
 
     def at(self, working: ArrayLike) -> tuple[SplitEnergies, BitPolynomial]:
         """Energies of the charge bits once the working ions are placed."""
         remaining = self.polynomial.given(working)
-        if len(self.polynomial.triplets):  # then even the pair energies depend on the working-ion ordering
+        if self.pairs_depend_on_working:
             return SplitEnergies(remaining, self.n_high), remaining
         return self._fixed, remaining
 
