@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,95 +15,156 @@ from .places import JsonOption
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..flows.campaign_file import Campaign
     from .places import Place
+
+PACKAGES = ("valenceflow", "pymatgen", "spglib", "atomate2", "jobflow", "custodian", "emmet-core", "maggma")
+EXTRAS = {
+    "torch": ("run --engine rehearsal[:chgnet]", "potentials"),
+    "chgnet": ("run --engine rehearsal[:chgnet]", "potentials"),
+    "mace-torch": ("potentials", "potentials"),
+    "jobflow-remote": ("run --launch remote", "remote"),
+}
+"""Package -> what it is needed for, and the extra that installs it."""
+INSTALL = "`pip install -c constraints.txt -e {}` in the clone"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: `needed` says for which commands; the remedy is empty where all is well."""
+    """One finding: `needed` says for what; the remedy is empty where all is well.
+
+    What is `optional` may be missing: something else than was asked about needs it.
+    """
 
     name: str
     ok: bool
     found: str
     needed: str
     remedy: str = ""
+    optional: bool = False
 
 
 def doctor(
     campaign: Annotated[
         Path | None, typer.Argument(help="Also check what this campaign needs.", show_default=False)
     ] = None,
+    engine: Annotated[str, typer.Option(help="The engine to be ready for: vasp, rehearsal[:...].")] = "vasp",
     as_json: JsonOption = False,
 ) -> None:
-    """Check this installation and say how to mend what is missing."""
-    checks = [*_packages(), *_vasp(campaign), *_stores(campaign)]
+    """Say what is installed, what is missing, and how to mend it.
+
+    Exits with 1 where something is missing that a run with this engine, or of this campaign, needs.
+    """
+    from ..flows.engines import engine_name  # noqa: PLC0415 - start-up
+
+    full_engine = engine_name(engine)
+    if campaign is not None and not campaign.exists():
+        raise ValueError(f"{campaign}: no such campaign file; `valenceflow init` writes one")
+    checks = [*_packages(full_engine)]
+    if all(check.ok for check in checks if check.name in PACKAGES):  # all else is looked at with them
+        checks += _campaign_and_engine(campaign, full_engine)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
-        return
-    for check in checks:
-        mark = "ok     " if check.ok else "MISSING"
-        typer.echo(f"{mark} {check.name}: {check.found}")
-        if not check.ok:
-            typer.echo(f"        needed for {check.needed}; {check.remedy}")
+    else:
+        for check in checks:
+            typer.echo("\n".join(_lines(check)))
+    raise typer.Exit(int(any(not check.ok and not check.optional for check in checks)))
 
 
-def _packages() -> Iterator[Check]:
+def _lines(check: Check) -> Iterator[str]:
+    mark = "ok" if check.ok else "absent" if check.optional else "MISSING"
+    yield f"{mark:<8}{check.name}: {check.found}"
+    if not check.ok:
+        yield f"        needed for: {check.needed}"
+        yield f"        to mend it: {check.remedy}"
+
+
+def _packages(engine: str) -> Iterator[Check]:
+    yield Check("python", True, platform.python_version(), "everything")
+    for package in PACKAGES:
+        yield _package(package, "everything", INSTALL.format("."))
+    for package, (needed, extra) in EXTRAS.items():
+        wanted = "chgnet" in engine and package in ("torch", "chgnet")
+        yield _package(package, needed, INSTALL.format(f"'.[{extra}]'"), optional=not wanted)
+
+
+def _package(name: str, needed: str, remedy: str, optional: bool = False) -> Check:
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - start-up
 
-    wanted = {
-        "atomate2": ("run", "pip install valenceflow"),
-        "jobflow": ("run", "pip install valenceflow"),
-        "torch": ("rehearsal:chgnet and potentials", "pip install 'valenceflow[potentials]'"),
-        "chgnet": ("rehearsal:chgnet and potentials", "pip install 'valenceflow[potentials]'"),
-        "mace-torch": ("potentials", "pip install 'valenceflow[potentials]'"),
-        "jobflow-remote": ("run --launch remote", "pip install 'valenceflow[remote]'"),
-    }
-    for package, (needed, remedy) in wanted.items():
+    try:
+        return Check(name, True, version(name), needed, optional=optional)
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", needed, remedy, optional)
+
+
+def _campaign_and_engine(path: Path | None, engine: str) -> Iterator[Check]:
+    from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
+
+    described: Campaign | None = None
+    if path is not None:
         try:
-            yield Check(package, True, version(package), needed)
-        except PackageNotFoundError:
-            yield Check(package, False, "not installed", needed, remedy)
+            described = read_campaign(path)
+            yield Check(f"campaign {described.file.name}", True, _size(described, engine), "run")
+        except ValueError as err:
+            yield Check("campaign", False, str(err), "run", f"correct {path}")
+    if engine == "vasp":
+        yield from _vasp(described)
+    if path is not None and described is not None:
+        yield from _stores(path, described)
 
 
-def _vasp(campaign: Path | None) -> Iterator[Check]:
+def _size(campaign: Campaign, engine: str) -> str:
+    """How much a campaign asks for; what `run` would refuse is refused here too."""
+    from ..flows.plan import plan_configurations  # noqa: PLC0415 - pymatgen
+    from ..flows.preflight import check_protocol  # noqa: PLC0415
+
+    check_protocol(campaign)
+    planned = plan_configurations(campaign, engine)
+    largest = campaign.cell.structure.composition.formula.replace(" ", "")
+    return f"{len(planned)} configurations, {sum(len(c.job_uuids) for c in planned)} VASP runs; full cell {largest}"
+
+
+def _vasp(campaign: Campaign | None) -> Iterator[Check]:
     from ..flows.engines import vasp_problems  # noqa: PLC0415 - start-up
     from ..flows.preflight import potcar_labels, vasp_settings  # noqa: PLC0415 - pymatgen
 
-    labels: list[str] = []
-    functional = "PBE_54"
+    needed = "run --engine vasp (a rehearsal needs none)"
+    labels, functional = [], "PBE_54"
     if campaign is not None:
-        from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
-
-        described = read_campaign(campaign)
-        labels, functional = potcar_labels(described), described.protocol.potcar.functional
-        yield Check(f"campaign {described.file.name}", True, f"readable, {described.cell.structure.formula}", "run")
+        functional = campaign.protocol.potcar.functional
+        try:
+            labels = potcar_labels(campaign)
+        except ValueError:
+            labels = []  # said above, with the campaign
     settings = vasp_settings()
     problems = vasp_problems(labels, functional, settings)
     for problem in problems:
         what, _, remedy = problem.partition(": ")
-        yield Check("VASP", False, what, "run --engine vasp (a rehearsal needs none)", remedy)
+        yield Check("VASP", False, what, needed, remedy)
     if not problems:
-        yield Check(
-            "VASP", True, f"{settings['VASP_CMD']}; POTCARs in {settings['PMG_VASP_PSP_DIR']}", "run --engine vasp"
-        )
+        found = f"{settings['VASP_CMD']}; POTCARs in {settings['PMG_VASP_PSP_DIR']}"
+        yield Check("VASP", True, found + (f" have {', '.join(labels)}" if labels else ""), needed)
 
 
-def _stores(campaign: Path | None) -> Iterator[Check]:
-    if campaign is None:
-        return
+def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
     from maggma.core import StoreError  # noqa: PLC0415 - start-up
 
+    from ..flows.manifest import MANIFEST_FILE  # noqa: PLC0415 - pymatgen
     from .places import find_place  # noqa: PLC0415 - maggma
 
+    needed = "status and query"
+    if not (campaign.folder / MANIFEST_FILE).exists():
+        yield Check("store", False, "not started", needed, f"`valenceflow run {path}` makes it", optional=True)
+        return
     try:
-        place = find_place(campaign, None)
+        place = find_place(path, None)
         number = place.stores.collection("calculations").count({})
     except (ValueError, StoreError) as err:
         what, _, remedy = str(err).partition(": ")
-        yield Check("store", False, what, "status and query", remedy or "start the campaign")
+        yield Check("store", False, what, needed, remedy or "start the campaign")
         return
-    yield Check("store", True, f"{number} calculations in {place.folder or 'the store'}", "status and query")
-    yield from _integrity(campaign, place)
+    yield Check("store", True, f"{number} calculations in {place.folder or 'the store'}", needed)
+    yield from _integrity(path, place)
 
 
 def _integrity(campaign: Path, place: Place) -> Iterator[Check]:

@@ -1,7 +1,7 @@
 """Which executable stands behind vasp_cmd: the user's VASP, or the rehearsal stand-in with generated stub POTCARs.
 
-No Maker and no job knows the engine: it is chosen here, in the environment of the worker processes, through atomate2's
-and pymatgen's own settings.
+For these no Maker and no job knows the engine: it is chosen here, in the environment of the worker processes, through
+atomate2's and pymatgen's own settings. GPAW has makers of its own (`gpaw`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..inputs.gpaw_settings import GPAW
+from .potcar_folder import potcar_problems
 from .rehearsal.command import ENGINES as REHEARSAL_ENGINES
 from .rehearsal.command import rehearsal_command
 
-ENGINES = ("vasp", *(f"rehearsal:{name}" for name in REHEARSAL_ENGINES))
+ENGINES = ("vasp", *(f"rehearsal:{name}" for name in REHEARSAL_ENGINES), GPAW)
 DEFAULT_REHEARSAL = "rehearsal:chgnet"
 
 
@@ -45,7 +47,7 @@ def engine_environment(
     functional, labels : POTCAR release and labels that the protocol asks for.
     fault : a fault for the stand-in to inject (rehearsal only; see `check_fault`).
     """
-    if engine == "vasp":
+    if engine in ("vasp", GPAW):
         return {}
     from .rehearsal.potcars import write_stub_potcars  # noqa: PLC0415 - pymatgen, needed for a rehearsal only
 
@@ -68,7 +70,7 @@ def check_fault(engine: str, fault: str | None) -> None:
     """
     if fault is None:
         return
-    if engine == "vasp":
+    if not engine.startswith("rehearsal"):
         raise ValueError(f"fault {fault!r} can only be injected into a rehearsal; add --engine rehearsal")
     from .rehearsal.faults import make_fault  # noqa: PLC0415 - numpy, needed with a fault only
 
@@ -94,23 +96,5 @@ def vasp_problems(labels: Sequence[str], functional: str, settings: Mapping[str,
             f"vasp_cmd runs {shown!r}, which is not on PATH: set ATOMATE2_VASP_CMD (e.g. `srun vasp_std`), or rehearse "
             "with --engine rehearsal"
         )
-    folder = settings.get("PMG_VASP_PSP_DIR", "")
-    if not folder or not Path(folder).is_dir():
-        shown = repr(folder) if folder else "not set"
-        problems.append(
-            f"PMG_VASP_PSP_DIR is {shown}: set it to your folder of POTCARs (pmg config -p SOURCE TARGET), or rehearse "
-            "with --engine rehearsal"
-        )
-        return problems
-    missing = [label for label in labels if not _has_potcar(Path(folder), functional, label)]
-    if missing:
-        problems.append(f"no POTCAR for {', '.join(missing)} of {functional} under {folder}: add them (pmg config -p)")
-    return problems
-
-
-def _has_potcar(folder: Path, functional: str, label: str) -> bool:
-    from pymatgen.io.vasp.inputs import POTCAR_FUNCTIONAL_MAP  # noqa: PLC0415 - heavy, needed for this check only
-
-    release = folder / POTCAR_FUNCTIONAL_MAP[functional]
-    names = [f"POTCAR.{label}", f"{label}/POTCAR"]
-    return any((release / f"{name}{suffix}").exists() for name in names for suffix in ("", ".gz", ".bz2", ".Z"))
+    found = potcar_problems(settings.get("PMG_VASP_PSP_DIR", ""), functional, labels)
+    return problems + [f"{problem}; or rehearse with --engine rehearsal" for problem in found]
