@@ -101,7 +101,9 @@ class CampaignFile(_Strict):
     couple: str
     couples: str | None = Field(default=None, description="YAML file with couples of your own")
     oxidation_states: dict[str, int] | None = Field(default=None, description="charges of a CIF's other elements, e")
-    symprec: float = Field(default=DEFAULT_SYMPREC, gt=0, le=0.5, description="symmetry tolerance for a CIF, A")
+    symprec: float | None = Field(
+        default=None, gt=0, le=0.5, description=f"symmetry tolerance for a CIF, A; default: {DEFAULT_SYMPREC}, checked"
+    )
     working_ion: dict[str, WorkingIonChoice] = Field(min_length=1, max_length=1)
     charge: ChargeChoice
     protocol: str = DEFAULT_PROTOCOL
@@ -155,6 +157,11 @@ class Campaign(_Strict):
     def folder(self) -> Path:
         """Where the campaign keeps its store, runs and log: beside the YAML, under its name."""
         return self.path.parent / self.file.name
+
+    def for_engine(self, engine: str) -> Campaign:
+        """The campaign with its protocol as an engine reads it."""
+        protocol = self.protocol.for_engine(engine)
+        return self if protocol is self.protocol else self.model_copy(update={"protocol": protocol})
 
     def beside(self, name: str) -> Path:
         """A path in the file, relative to the file's folder."""

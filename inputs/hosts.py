@@ -166,7 +166,7 @@ def host_from_cif(
     working_ion: str,
     redox_element: str,
     oxidation_states: Mapping[str, int] | None = None,
-    symprec: float = DEFAULT_SYMPREC,
+    symprec: float | None = None,
 ) -> Host:
     """Read a host from a CIF whose charges the user has confirmed.
 
@@ -178,12 +178,13 @@ def host_from_cif(
     path : the CIF.
     working_ion, redox_element : element symbols.
     oxidation_states : charge of every element but the redox one, e. None: proposed from bond valences and refused.
-    symprec : symmetry tolerance, A.
+    symprec : symmetry tolerance, A. None: `DEFAULT_SYMPREC`, and a file whose rounded numbers hide symmetry is refused.
 
     Raises
     ------
     ValueError
-        If the file is unreadable, an occupancy is partial off the working-ion sublattice, or charges are not confirmed.
+        If the file is unreadable, an occupancy is partial off the working-ion sublattice, charges are not confirmed, or
+        a wider tolerance finds more symmetry and none was chosen.
     """
     read = read_crystal(path)
     structure = in_host_order(one_element_per_site(read, working_ion, path.name))
@@ -199,18 +200,36 @@ def host_from_cif(
     if unknown:
         raise ValueError(f"oxidation_states names {', '.join(unknown)}, which {path.name} does not contain")
     try:
-        return Host(
+        host = Host(
             name=path.stem,
             structure=structure,
             working_ion=working_ion,
             redox_element=redox_element,
             oxidation_states=dict(oxidation_states),
-            symprec=symprec,
+            symprec=DEFAULT_SYMPREC if symprec is None else symprec,
             formula_units=round(structure.composition.get_reduced_composition_and_factor()[1]),
             source=f"CIF {path.name}",
         )
     except ValidationError as err:
         raise ValueError(f"{path.name}: {first_problem(err, Host)}") from err
+    if symprec is None:
+        _check_rounding(host, path.name)
+    return host
+
+
+def _check_rounding(host: Host, name: str) -> None:
+    """Refuse to lose symmetry without a word: with fewer operations every distinct ordering is counted many times."""
+    symbols = [site.specie.symbol for site in host.structure]
+    found, wider = len(host.operations[0]), 10 * host.symprec
+    try:
+        there = len(space_group_operations(host.structure, symbols, wider)[0])
+    except ValueError:  # so wide a tolerance joins atoms of this crystal: it says nothing
+        return
+    if there > found:
+        raise ValueError(
+            f"{name}: {found} symmetry operations at {host.symprec:g} A but {there} at {wider:g} A: its numbers look "
+            f"rounded; choose symprec: {wider:g} for all {there}, or symprec: {host.symprec:g} to keep the {found}"
+        )
 
 
 def _proposal(structure: Structure, redox_element: str) -> str:

@@ -220,6 +220,15 @@ def test_rounded_coordinates_lose_their_symmetry_at_a_tight_tolerance(olivine, a
     assert len(host_from_cif(path, "Na", "Fe", CHARGES, symprec=1e-5).operations[0]) < 8
 
 
+def test_a_file_whose_rounded_numbers_hide_symmetry_is_refused_until_a_tolerance_is_chosen(olivine, as_cif):
+    rounded = Structure(olivine.structure.lattice, olivine.structure.species, olivine.structure.frac_coords.round(2))
+    path = as_cif(rounded)
+    with pytest.raises(ValueError, match=r"\d symmetry operations at 0\.01 A but 8 at 0\.1 A: .* symprec: 0\.1 for all"):
+        host_from_cif(path, "Na", "Fe", CHARGES)
+    assert len(host_from_cif(path, "Na", "Fe", CHARGES, symprec=0.1).operations[0]) == 8
+    assert len(host_from_cif(path, "Na", "Fe", CHARGES, symprec=0.01).operations[0]) < 8
+
+
 def test_energies_of_a_host_with_two_redox_sites_per_formula_are_per_formula_unit(as_cif, nasicon):
     """Na4V2(PO4)3, all sodium sites filled: six formula units, twelve vanadium."""
     host = host_from_cif(as_cif(nasicon), "Na", "V", CHARGES)
