@@ -135,7 +135,8 @@ def check(campaign: Path) -> dict[str, int]:
 
 def repeated_steps(runs: Path) -> int:
     """Runs of a step that started after a run of the same step of the same configuration had passed its audit."""
-    from valenceflow.flows.step_document import START_FILE, STEP_FILE
+    from valenceflow.flows.start_file import START_FILE
+    from valenceflow.flows.step_document import STEP_FILE
 
     repeated = 0
     for configuration in runs.iterdir():

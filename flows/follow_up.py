@@ -1,19 +1,15 @@
 """What comes after a VASP run that is not the last word: going on from CONTCAR, or another try at a lost ordering.
 
 Each follow-up is a job of its own under the same uuid (jobflow's `replace`), with a document of its own. Decisions are
-made from documents alone, so that a resumed campaign decides as the running job would have.
-
-The ladder against lost orderings: a static SCF at the geometry of step 1 with moments 4/5 muB, its WAVECAR kept, then a
-relaxation that starts from it; then the same with stiffer mixing.
+made from documents alone, so that a resumed campaign decides as the running job would have. The ladder against lost
+orderings is in `rescue`.
 """
 
 from __future__ import annotations
 
 import gzip
-import shutil
 import warnings
 import zlib
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +19,11 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp import Poscar
 from pymatgen.io.vasp.inputs import BadPoscarWarning
 
-from ..inputs.vasp_sets import relax_set, static_set
 from ..stores.documents import RunHistory, StructureField, VaspStepDoc
 from ..stores.relations import LOST
 from .audit import OnLostOrdering
 from .harvest import frames_left
+from .rescue import LADDER, has_wavecar, on_rung, relax_from_wavecar, rescue_static, rescued, without_wavecar
 from .step_document import StepContext
 
 if TYPE_CHECKING:
@@ -38,12 +34,6 @@ UNFINISHED = {"forces", "stopped"}
 
 ON_THE_WAY = UNFINISHED | {"volume", "axes"}
 """Audit failures that an unfinished relaxation may have: halfway its cell need not be the host's yet."""
-
-LADDER: tuple[dict[str, float], ...] = ({}, {"AMIX": 0.1, "BMIX": 0.001, "AMIX_MAG": 0.2, "BMIX_MAG": 0.001})
-"""Mixing of each rung; the first keeps VASP's own. Stiffer mixing keeps holes from sloshing between sites."""
-
-WAVECAR = "WAVECAR"
-RESCUE_NAME = "rescue static"
 
 
 class StartingPoint(BaseModel):
@@ -75,9 +65,15 @@ def follow_up(
     history, place = document.history, document.folder
     if goes_on(document, maker.max_continuations):
         longer = continued(history, document)
-        return maker.make(after.structure, site_order=after.site_order, history=longer, **common)
+        again = without_wavecar(on_rung(maker, history))
+        return again.make(after.structure, site_order=after.site_order, history=longer, **common)
     if document.step == "rescue static" and document.achieved.relation not in LOST and document.audit.passed:
         relax = relax_from_wavecar(maker, history)
+        if not has_wavecar(place):  # a resumed campaign, whose run folders somebody tidied up
+            history = history.model_copy(
+                update={"tried": [*history.tried, "its WAVECAR is gone: relaxed from scratch"]}
+            )
+            relax, place = without_wavecar(relax), None
         return relax.make(origin.structure, place, site_order=origin.site_order, history=history, **common)
     if wants_rescue(document, context.on_lost_ordering):
         again = rescued(history, document)
@@ -151,10 +147,14 @@ def goes_on(document: VaspStepDoc, limit: int) -> bool:
 
 
 def wants_rescue(document: VaspStepDoc, on_lost_ordering: OnLostOrdering) -> bool:
-    """Whether another try at the intended ordering should be made."""
-    lost = document.achieved.relation in LOST and document.intended_is_high is not None
-    tries = document.step in ("relax", "rescue static") and document.history.rescue < len(LADDER)
-    return on_lost_ordering == "retry" and lost and tries and document.audit.passed
+    """Whether another try at the intended ordering should be made.
+
+    Stiffer mixing is for a static calculation whose electrons did not converge, too.
+    """
+    if on_lost_ordering != "retry" or document.intended_is_high is None or document.history.rescue >= len(LADDER):
+        return False
+    lost, passed = document.achieved.relation in LOST, document.audit.passed
+    return lost and passed if document.step == "relax" else document.step == "rescue static" and (lost or not passed)
 
 
 def continued(history: RunHistory, document: VaspStepDoc) -> RunHistory:
@@ -163,55 +163,3 @@ def continued(history: RunHistory, document: VaspStepDoc) -> RunHistory:
     note = f"continuation {history.continuation + 1} from CONTCAR after {after} ionic steps"
     changes = {"continuation": history.continuation + 1, "tried": [*history.tried, note], "killed_folder": None}
     return history.model_copy(update=changes)
-
-
-def rescued(history: RunHistory, document: VaspStepDoc) -> RunHistory:
-    """History of the static calculation that starts the next rung of the ladder."""
-    mixing = LADDER[history.rescue]
-    how = "static SCF at the step-1 geometry" + (f" with {mixing}" if mixing else "")
-    note = f"ordering {document.achieved.relation} ({document.achieved.reason}): rescue {history.rescue + 1}: {how}"
-    changes = {"rescue": history.rescue + 1, "continuation": 0, "tried": [*history.tried, note], "killed_folder": None}
-    return history.model_copy(update=changes)
-
-
-def rescue_static(maker: ChargeOrderedVaspMaker, history: RunHistory) -> ChargeOrderedVaspMaker:
-    """The static calculation of a rung: same protocol and mesh, WAVECAR kept."""
-    static = deepcopy(maker)
-    static.name, static.step = RESCUE_NAME, "rescue static"
-    relaxing = maker.input_set_generator
-    settings = {tag: value for tag, value in relaxing.user_incar_settings.items() if tag != "NSW"}
-    static.input_set_generator = static_set(relaxing.protocol, relaxing.kpoints_mesh)
-    static.input_set_generator.user_incar_settings = {**settings, "LWAVE": True, **LADDER[history.rescue - 1]}
-    return static
-
-
-def relax_from_wavecar(maker: ChargeOrderedVaspMaker, history: RunHistory) -> ChargeOrderedVaspMaker:
-    """The relaxation of a rung, which starts from the WAVECAR of its static calculation (made by `maker`)."""
-    relax = deepcopy(maker)
-    relax.name, relax.step = "relax", "relax"
-    static = maker.input_set_generator
-    settings = {tag: value for tag, value in static.user_incar_settings.items() if tag != "LWAVE"}
-    relax.input_set_generator = relax_set(static.protocol, static.kpoints_mesh)
-    relax.input_set_generator.user_incar_settings = {**settings, **LADDER[history.rescue - 1]}
-    relax.input_set_generator.restart = "from wavecar"
-    return relax
-
-
-def take_wavecar(source: str | Path, folder: Path) -> None:
-    """Move the WAVECAR of an earlier run here; it may be gigabytes, so it is not kept twice.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    place = Path(str(source).split(":", maxsplit=1)[-1])
-    if (place / WAVECAR).exists():
-        shutil.move(place / WAVECAR, folder / WAVECAR)
-        return
-    packed = place / f"{WAVECAR}.gz"
-    if not packed.exists():
-        raise FileNotFoundError(f"{place} has no WAVECAR to start from; the static calculation before left none")
-    with gzip.open(packed, "rb") as read, (folder / WAVECAR).open("wb") as written:
-        shutil.copyfileobj(read, written)
-    packed.unlink()

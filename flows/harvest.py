@@ -14,6 +14,8 @@ from pathlib import Path
 from ..stores.documents import FrameSeries
 from ..stores.outcar import read_outcar
 from ..stores.vasprun_steps import read_vasprun_steps
+from .gpaw.outputs import has_frames, read_frames
+from .start_file import read_start_file
 from .vasp_outputs import frame_series
 
 _ARCHIVE = re.compile(r"error\.(\d+)\.tar\.gz")
@@ -41,6 +43,23 @@ def archived_frames(folder: Path, symbols: list[str]) -> list[FrameSeries]:
     return found
 
 
+def killed_frames(folder: Path, symbols: list[str]) -> list[FrameSeries]:
+    """Frames of a run that was cut off and of those that it had gone on from itself, oldest first.
+
+    Parameters
+    ----------
+    folder : of the run that was cut off last.
+    symbols : (n_sites,) elements that the frames must have.
+    """
+    chain: list[Path] = []
+    here: Path | None = folder
+    while here is not None and here not in chain:
+        chain.append(here)
+        before = (read_start_file(here).get("history") or {}).get("killed_folder")
+        here = None if before is None else Path(before)
+    return [series for place in reversed(chain) for series in frames_left(place, symbols)]
+
+
 def frames_left(folder: Path, symbols: list[str]) -> list[FrameSeries]:
     """All complete frames of a run that was cut off, oldest first: custodian's archives, then the last VASP's.
 
@@ -60,9 +79,11 @@ def partial_frames(folder: Path, origin: str) -> FrameSeries | None:
 
     Parameters
     ----------
-    folder : holds vasprun.xml (and OUTCAR), plain or gzipped.
+    folder : holds vasprun.xml (and OUTCAR), plain or gzipped, or GPAW's stream of frames.
     origin : what the frames will say of where they come from.
     """
+    if has_frames(folder):
+        return read_frames(folder, origin)
     vasprun = _existing(folder, "vasprun.xml")
     if vasprun is None:
         return None
@@ -72,6 +93,11 @@ def partial_frames(folder: Path, origin: str) -> FrameSeries | None:
         return None
     records = read_outcar(outcar).steps if outcar is not None else []
     return frame_series(found.symbols, found.steps, records, found.nelm, origin)
+
+
+def was_restarted(folder: Path) -> bool:
+    """Whether custodian started VASP more than once in a run folder."""
+    return any(_ARCHIVE.fullmatch(path.name) for path in folder.iterdir())
 
 
 def _existing(folder: Path, name: str) -> Path | None:

@@ -19,7 +19,8 @@ from ..stores.sqlite_json import as_stored
 from ..stores.step_runs import step_runs
 from .launch import run_folder
 from .resume import CUT_OFF
-from .step_files import PassedOver, StepFile, job_step_files, read_start_file, step_paths
+from .start_file import read_start_file
+from .step_files import PassedOver, StepFile, job_step_files, step_paths
 
 _BULK = ("frames", "task")
 _NOT_COMPARED = {*_BULK, "@module", "@class", "@version"}
@@ -58,8 +59,8 @@ def restore(job_store: JobStore, files: Iterable[StepFile], read_task: ReadTask 
     """
     done = Restored()
     seen: set[tuple[str, int]] = set()
-    # Newest first: of two documents of one run the later one was stored last.
-    for file in sorted(files, key=lambda file: file.document.completed_at, reverse=True):
+    # Newest first: of two documents of one run the later one was stored last. Files come oldest first.
+    for file in reversed(list(files)):
         here = (file.job.uuid, file.job.index)
         stored = job_store.docs_store.query_one({"uuid": here[0], "index": here[1]})
         if stored is None:

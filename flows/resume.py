@@ -6,7 +6,6 @@ Decisions come from documents in the store and, for runs that were killed and le
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from pymatgen.core import Structure
 from ..inputs.substitution import ChargeSites
 from ..stores.documents import ConfigurationDoc, RunHistory, VaspStepDoc
 from ..stores.step_runs import StepRuns, step_runs
-from .follow_up import StartingPoint, follow_up, geometry_left, next_start
-from .step_document import START_FILE, STEP_FILE
-from .vasp_job import ChargeOrderedVaspMaker
+from .follow_up import StartingPoint, geometry_left, next_start
+from .makers import StepMaker, as_before, next_job
+from .start_file import started_runs
+from .step_document import STEP_FILE
 
 _BULK = ("frames", "task")
 CUT_OFF = ("killed", "vanished", "disk")
@@ -60,7 +60,7 @@ def finished_start(runs: StepRuns | None) -> StartingPoint | None:
 
 
 def resumed_job(
-    maker: ChargeOrderedVaspMaker,
+    maker: StepMaker,
     document: ConfigurationDoc,
     place: Place,
     origin: StartingPoint,
@@ -84,7 +84,7 @@ def resumed_job(
     )
     killed = killed_run(place.folders, maker, common["sites"])
     if killed is not None:
-        job = maker.make(
+        job = as_before(maker, killed.history).make(
             killed.structure, site_order=killed.site_order, history=killed.history, origin=origin, **common
         )
     job.set_uuid(uuid)
@@ -93,7 +93,7 @@ def resumed_job(
 
 
 def _continued(
-    maker: ChargeOrderedVaspMaker, runs: StepRuns | None, origin: StartingPoint, common: dict[str, Any]
+    maker: StepMaker, runs: StepRuns | None, origin: StartingPoint, common: dict[str, Any]
 ) -> Job | None:
     """The follow-up that the newest run asked for."""
     if runs is None or not runs.goes_on:
@@ -101,10 +101,10 @@ def _continued(
     last = VaspStepDoc.model_validate({k: v for k, v in runs.last.items() if k not in _BULK and not k.startswith("@")})
     after = next_start(Path(last.folder.split(":", maxsplit=1)[-1]), last)
     context = maker.context(last.structure, common["sites"], common["reference"], common["intent"], last.history)
-    return follow_up(maker, last, context, after, origin)
+    return next_job(maker, last, context, after, origin)
 
 
-def killed_run(folders: Sequence[Path], maker: ChargeOrderedVaspMaker, sites: ChargeSites) -> KilledRun | None:
+def killed_run(folders: Sequence[Path], maker: StepMaker, sites: ChargeSites) -> KilledRun | None:
     """The newest run of a step if it was cut off and left a geometry to go on from.
 
     Parameters
@@ -113,13 +113,10 @@ def killed_run(folders: Sequence[Path], maker: ChargeOrderedVaspMaker, sites: Ch
     maker : of the step.
     sites : charge states in parent order.
     """
-    starts = sorted(
-        (path for folder in folders for path in folder.rglob(START_FILE)), key=lambda path: path.stat().st_mtime
-    )
-    mine = [(path, content) for path in starts if (content := _start(path)).get("step") == maker.step]
-    if not mine or not _can_go_on(mine[-1][0].parent / STEP_FILE):
+    mine = [(run, content) for run, content in started_runs(folders) if content.get("step") == maker.step]
+    if not mine or not _can_go_on(mine[-1][0] / STEP_FILE):
         return None
-    path, content = mine[-1]
+    place, content = mine[-1]
     occupants = "surrogate" if maker.step == "surrogate relax" else "redox"
     try:
         order = [int(i) for i in content["site_order"]]
@@ -127,13 +124,13 @@ def killed_run(folders: Sequence[Path], maker: ChargeOrderedVaspMaker, sites: Ch
         history = RunHistory.model_validate(content["history"])
     except (KeyError, ValueError, IndexError, TypeError):
         return None  # a start file that was cut off or edited: the step starts anew
-    left = geometry_left(path.parent, symbols)
+    left = geometry_left(place, symbols)
     if left is None:
         return None
     structure, source = left
     note = f"went on from the {source} of a run that was killed"
-    changes = {"killed_folder": str(path.parent), "tried": [*history.tried, note]}
-    return KilledRun(path.parent, structure, order, history.model_copy(update=changes))
+    changes = {"killed_folder": str(place), "tried": [*history.tried, note]}
+    return KilledRun(place, structure, order, history.model_copy(update=changes))
 
 
 def _can_go_on(step_file: Path) -> bool:
@@ -145,11 +142,3 @@ def _can_go_on(step_file: Path) -> bool:
     except (OSError, EOFError, orjson.JSONDecodeError):
         return False
     return document.get("document") == "FailureDoc" and document.get("reason") in CUT_OFF
-
-
-def _start(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +30,6 @@ from .vasp_outputs import VaspOutputs, last_calculation
 
 STEP_FILE = "valenceflow-step.json.gz"
 """The job's document in its run folder (a VaspStepDoc with frames, or a FailureDoc)."""
-
-START_FILE = "valenceflow-start.json"
-"""Who runs in a folder, written before VASP starts, so that a run that was killed can be gone on from."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +59,12 @@ class StepContext:
 
 @dataclass
 class RunRecord:
-    """What a run left: its outputs, frames of its restarted or killed forerunners, and how its inputs changed."""
+    """What a run left: outputs, frames of its forerunners, how its inputs changed, and the engine's own account."""
 
     outputs: VaspOutputs
     earlier: list[FrameSeries] = field(default_factory=list)
     drift: Drift = field(default_factory=Drift)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def step_document(context: StepContext, prepared: StepStructure, record: RunRecord, folder: Path) -> VaspStepDoc:
@@ -111,6 +108,7 @@ def step_document(context: StepContext, prepared: StepStructure, record: RunReco
         folder=f"{socket.gethostname()}:{folder}",
         elapsed_s=outputs.elapsed_s,
         frames=whole,
+        engine_details=record.details,
         task=outputs.task,
     )
 
@@ -157,19 +155,17 @@ def write_step_file(document: VaspStepDoc | FailureDoc, folder: Path) -> None:
     partial.replace(folder / STEP_FILE)
 
 
-def write_start_file(context: StepContext, prepared: StepStructure, folder: Path) -> None:
-    """Say who starts in this folder and which parent site each site is."""
+def start_content(context: StepContext, prepared: StepStructure) -> dict[str, Any]:
+    """Who starts a run, and which parent site each of its sites is."""
     job = CURRENT_JOB.job
-    content = {
+    return {
         "uuid": job_uuid(),
         "index": 1 if job is None else job.index,
         "name": context.step if job is None else job.name,
         "metadata": {} if job is None else job.metadata,
         "hosts": [] if job is None else job.hosts,
         "step": context.step,
+        "attempt": context.intent.attempt,
         "site_order": prepared.site_order,
         "history": context.history.model_dump(mode="json"),
     }
-    partial = folder / f"{START_FILE}.partial"
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(folder / START_FILE)

@@ -9,7 +9,6 @@ Used by `rebuild` (everything) and before a configuration is run (what its jobs 
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from ..inputs.yaml_files import first_problem
 from ..stores.documents import ConfigurationDoc, FailureDoc, VaspStepDoc
 from .launch import RUNS_FOLDER
 from .plan import step_uuid
-from .step_document import START_FILE, STEP_FILE
+from .start_file import read_start_file, start_rank
+from .step_document import STEP_FILE
 
 StepDocument = VaspStepDoc | FailureDoc
 
@@ -113,7 +113,7 @@ def job_step_files(
     """
     owners = _owners(configurations)
     last_index: dict[str, int] = {}
-    for path in sorted(paths, key=lambda path: path.parent.name):  # a run folder's name begins with its time
+    for path in sorted(paths, key=lambda path: start_rank(path.parent, read_start_file(path.parent))):
         document = _readable(path, passed_over)
         if document is None:
             continue
@@ -183,15 +183,6 @@ def _identity(folder: Path, document: StepDocument, owner: ConfigurationDoc, nex
         metadata=dict(start.get("metadata") or metadata),
         hosts=list(start.get("hosts") or []),
     )
-
-
-def read_start_file(folder: Path) -> dict[str, Any]:
-    """What a run wrote down when it started; empty where that is missing or damaged."""
-    try:
-        content = json.loads((folder / START_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def step_paths(attempt_folder: Path) -> list[Path]:

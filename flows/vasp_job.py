@@ -33,10 +33,15 @@ from .audit import AuditReference, OnLostOrdering
 from .custody import fresh_wall_clock, patient_custodian
 from .drift import WrittenInputs, input_drift
 from .failures import failure_doc
-from .follow_up import StartingPoint, follow_up, next_start, take_wavecar
-from .harvest import archived_frames, partial_frames
-from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, step_document, write_start_file
+from .follow_up import StartingPoint, follow_up, next_start
+from .harvest import archived_frames, killed_frames, was_restarted
+from .rescue import WAVECAR, drop_wavecar, take_wavecar, uses_wavecar
+from .start_file import write_start_file
+from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
 from .vasp_outputs import UnreadableOutputsError, VaspOutputs, read_vasp_outputs
+
+_TO_ZIP = [name for name in _FILES_TO_ZIP if name != WAVECAR]
+"""A WAVECAR is gigabytes that do not compress, and the next run starts from it or it is removed."""
 
 
 class Clock:
@@ -116,6 +121,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
             document.continues = after is not None
         except Exception as error:  # whatever went wrong becomes a document: a campaign outlives any one calculation
             document = failure_doc(error, self.step, job_uuid(), context.intent, folder)
+            after = None
+        drop_wavecar(self, folder, after)
         leave_step_file(document, folder)
         passed = isinstance(document, VaspStepDoc) and document.audit.passed
         return Response(output=document, replace=after, stop_children=after is None and not passed)
@@ -153,22 +160,22 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
     ) -> VaspStepDoc:
         clock = Clock()
         written = self._write_inputs(folder, start, prev_dir)
-        write_start_file(context, start, folder)
+        write_start_file(folder, start_content(context, start))
         clock.lap("inputs")
         fresh_wall_clock()
         run_vasp(**deepcopy(self.run_vasp_kwargs))  # handlers count their errors: every run starts with fresh ones
         clock.lap("vasp and custodian")
         outputs = self._read_outputs(folder)
         symbols, killed = outputs.frames.symbols, context.history.killed_folder
-        before = partial_frames(Path(killed), "killed") if killed is not None else None
-        earlier = [series for series in [before] if series is not None and series.symbols == symbols]
+        earlier = killed_frames(Path(killed), symbols) if killed is not None else []
         earlier += archived_frames(folder, symbols)
-        first_lattice = outputs.frames.lattices[0]
-        drift = input_drift(written, folder, first_lattice, outputs.potcar_titles, restarted=len(earlier) > 0)
+        first_lattice, restarted = outputs.frames.lattices[0], was_restarted(folder)
+        drift = input_drift(written, folder, first_lattice, outputs.potcar_titles, restarted)
         clock.lap("parsing")
         document = step_document(context, start, RunRecord(outputs, earlier, drift), folder)
         clock.lap("audit")
-        gzip_output_folder(directory=folder, setting=SETTINGS.VASP_ZIP_FILES, files_list=_FILES_TO_ZIP)
+        how = "atomate" if SETTINGS.VASP_ZIP_FILES is True and uses_wavecar(self) else SETTINGS.VASP_ZIP_FILES
+        gzip_output_folder(directory=folder, setting=how, files_list=_TO_ZIP)
         clock.lap("compressing")
         document.timings_s = clock.laps
         return document

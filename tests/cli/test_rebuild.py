@@ -6,7 +6,8 @@ import shutil
 
 import orjson
 import pytest
-from valenceflow.flows.step_document import START_FILE, STEP_FILE
+from valenceflow.flows.start_file import START_FILE
+from valenceflow.flows.step_document import STEP_FILE
 from valenceflow.stores.connect import COLLECTIONS, sqlite_stores
 
 SPRINGS = ("--engine", "rehearsal:springs")

@@ -3,6 +3,7 @@
 import gzip
 import shutil
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +11,40 @@ import pytest
 from atomate2.vasp.powerups import update_user_incar_settings
 from jobflow import run_locally
 from pymatgen.io.vasp import Incar
-from valenceflow.flows.follow_up import LADDER, read_contcar, take_wavecar
+from valenceflow.flows.follow_up import StartingPoint, follow_up, read_contcar
 from valenceflow.flows.harvest import archived_frames, partial_frames
 from valenceflow.flows.rehearsal.command import rehearsal_command
+from valenceflow.flows.rescue import LADDER, drop_wavecar, take_wavecar
 from valenceflow.flows.two_step import TwoStepRelaxMaker
+from valenceflow.inputs.charge_states import get_couple
+from valenceflow.inputs.substitution import charge_sites
 from valenceflow.stores.connect import sqlite_stores
+from valenceflow.stores.documents import AchievedOrdering, Audit, Finding, RunHistory, VaspStepDoc
 from valenceflow.stores.step_runs import step_runs
 from valenceflow.stores.trajectories import step_trajectory
 
 
 @pytest.fixture
 def run(tmp_path, stub_potcars):
-    """Function that runs a flow and gives its runs by step name, frames loaded."""
+    """Function that runs a flow and gives its runs by step name, and the store."""
+    return partial(run_in, tmp_path)
 
-    def start(flow):
-        stores = sqlite_stores(tmp_path / "store.sqlite")
-        job_store = stores.job_store()
-        run_locally(flow, store=job_store, create_folders=True, root_dir=tmp_path, log=False)
-        runs = step_runs(stores.docs(), flow.job_uuids)
-        names = {job.uuid: job.name for job in flow.jobs}
-        return {names[uuid]: found for uuid, found in runs.items()}, job_store
 
-    return start
+def run_in(folder, flow):
+    stores = sqlite_stores(folder / "store.sqlite")
+    job_store = stores.job_store()
+    run_locally(flow, store=job_store, create_folders=True, root_dir=folder, log=False)
+    runs = step_runs(stores.docs(), flow.job_uuids)
+    names = {job.uuid: job.name for job in flow.jobs}
+    return {names[uuid]: found for uuid, found in runs.items()}, job_store
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory, stub_potcars, half_filled):
+    """Runs of a relaxation that loses its ordering at every try."""
+    command = rehearsal_command("springs", fault="spin-flip:3")
+    flow = maker(command, on_lost_ordering="retry").make(half_filled())
+    return run_in(tmp_path_factory.mktemp("lost"), flow)[0]["relax"]
 
 
 def maker(command=None, **relax):
@@ -88,10 +101,8 @@ def test_moments_are_asserted_anew_in_every_continuation(run, half_filled, tmp_p
     assert set(moments[0]) == {0.0, 4.0}
 
 
-def test_a_lost_ordering_is_tried_again_and_what_did_not_help_is_said(run, half_filled, olivine):
-    command = rehearsal_command("springs", fault="spin-flip:3")
-    runs, _ = run(maker(command, on_lost_ordering="retry").make(half_filled()))
-    relax = runs["relax"]
+def test_a_lost_ordering_is_tried_again_and_what_did_not_help_is_said(lost):
+    relax = lost
     steps = [d["step"] for d in relax.documents]
     assert steps == ["relax", *["rescue static"] * len(LADDER)]
     assert relax.result is relax.documents[0]
@@ -121,7 +132,78 @@ def test_a_rescue_that_helps_is_relaxed_from_its_wavecar(run, half_filled, tmp_p
     assert relax.result is relax.documents[-1]
     assert relax.result["achieved"]["relation"] == "kept"
     static = relax.documents[1]["folder"].split(":", maxsplit=1)[1]
-    assert not read_names(static) & {"WAVECAR", "WAVECAR.gz"}, "the WAVECAR was moved, not kept twice"
+    last = relax.result["folder"].split(":", maxsplit=1)[1]
+    for folder in (static, last):
+        assert not read_names(folder) & {"WAVECAR", "WAVECAR.gz"}, "gigabytes, and no run starts from them any more"
+
+
+def test_a_resumed_rescue_keeps_its_mixing_and_never_waits_for_a_wavecar_that_is_gone(lost, half_filled, tmp_path):
+    """As after a restart of the campaign: the maker is made anew, the documents come from the store."""
+    relax, _, second = (as_document(d) for d in lost.documents)
+    kept = AchievedOrdering(relation="kept", is_high=relax.intended_is_high)
+    static = second.model_copy(update={"achieved": kept, "audit": Audit(passed=True)})
+    unfinished = Audit.of([Finding(code="forces", severity="failure", message="")])
+    halfway = relax.model_copy(update={"history": second.history, "audit": unfinished})
+    fresh = maker(on_lost_ordering="retry").relax_maker
+    from_scratch = next_job(fresh, static, half_filled)
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "WAVECAR").write_text("stub")
+    here = static.model_copy(update={"folder": f"host:{tmp_path}/static"})
+    from_wavecar = next_job(fresh, here, half_filled)
+    longer = next_job(from_wavecar.maker, halfway, half_filled)
+    assert generator_of(from_wavecar).restart == "from wavecar"
+    assert generator_of(from_scratch).restart == generator_of(longer).restart == "scratch"
+    assert from_scratch.function_kwargs["history"].tried[-1] == "its WAVECAR is gone: relaxed from scratch"
+    assert longer.function_kwargs["history"].continuation == 1
+    for job in (from_wavecar, from_scratch, longer, next_job(fresh, halfway, half_filled)):
+        assert generator_of(job).user_incar_settings.items() >= LADDER[1].items()
+    assert "AMIX" not in fresh.input_set_generator.user_incar_settings
+
+
+def as_document(fields):
+    kept = {name: value for name, value in fields.items() if name in VaspStepDoc.model_fields}
+    return VaspStepDoc.model_validate({**kept, "frames": None, "task": None})
+
+
+def next_job(made, document, half_filled):
+    sites = charge_sites(half_filled(), get_couple("Fe2+/Fe3+"))
+    context = made.context(document.structure, sites, None, None, document.history)
+    start = StartingPoint(structure=document.structure, site_order=document.site_order)
+    return follow_up(made, document, context, start, start)
+
+
+def generator_of(job):
+    return job.maker.input_set_generator
+
+
+def test_a_static_run_whose_electrons_do_not_converge_is_tried_again_with_stiffer_mixing(lost, half_filled):
+    relax = as_document(lost.result)
+    unconverged = Audit.of([Finding(code="scf", severity="failure", message="EDIFF was not reached")])
+    static = relax.model_copy(
+        update={"step": "rescue static", "audit": unconverged, "history": RunHistory(rescue=1, tried=["rescue 1"])}
+    )
+    job = next_job(maker(on_lost_ordering="retry").relax_maker, static, half_filled)
+    assert job.name == "rescue static"
+    assert generator_of(job).user_incar_settings.items() >= LADDER[1].items()
+    assert job.function_kwargs["history"].tried[-1].startswith("EDIFF was not reached: rescue 2: static SCF")
+    assert next_job(job.maker, static.model_copy(update={"history": RunHistory(rescue=2)}), half_filled) is None
+
+
+def test_a_wavecar_stays_for_whoever_starts_from_it_and_goes_under_all_its_names(tmp_path):
+    static, killed, relax, other = (tmp_path / name for name in ("static", "killed", "relax", "other"))
+    for folder in (static, killed, relax, other):
+        folder.mkdir()
+    for folder in (static, other):
+        (folder / "WAVECAR").write_text("stub")
+    made = maker().relax_maker
+    made.input_set_generator.restart = "from wavecar"
+    take_wavecar(f"host:{static}", killed)  # killed in its first ionic step
+    take_wavecar(f"host:{static}", relax)
+    assert (relax / "WAVECAR").samefile(static / "WAVECAR")
+    drop_wavecar(maker().relax_maker, relax, None)  # a run that is no rescue has nothing to drop
+    assert (relax / "WAVECAR").exists()
+    drop_wavecar(made, relax, None)
+    assert [folder for folder in (static, killed, relax, other) if (folder / "WAVECAR").exists()] == [other]
 
 
 def incar_of(folder):

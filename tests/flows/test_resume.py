@@ -1,6 +1,9 @@
 """Going on with a configuration: from the store, from a CONTCAR that a killed run left, never twice."""
 
 import gzip
+import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,8 @@ from jobflow import run_locally
 from valenceflow.flows.campaign import configuration_flow
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.plan import plan_configurations
-from valenceflow.flows.step_document import START_FILE, STEP_FILE
+from valenceflow.flows.start_file import START_FILE
+from valenceflow.flows.step_document import STEP_FILE
 from valenceflow.stores.connect import sqlite_stores
 from valenceflow.stores.step_runs import step_runs
 from valenceflow.stores.trajectories import step_trajectory
@@ -80,6 +84,28 @@ def test_a_run_that_was_killed_goes_on_from_its_contcar_and_keeps_its_frames(run
     assert trajectory.origins.count("final") < first["n_ionic_steps"]
     assert result["energy"] == pytest.approx(first["energy"], abs=2e-3)
     assert after["relax"].result["achieved"]["relation"] == "kept"
+
+
+def test_frames_of_all_runs_that_were_killed_one_after_the_other_are_kept_whatever_the_clocks_say(run):
+    """The second one had gone on from the first, and its machine's clock was years behind."""
+    _, before = run()
+    first = before["surrogate relax"].result
+    folder = folder_of(first)
+    (folder / STEP_FILE).unlink()
+    again = folder.with_name("job_1999-12-31-23-59-59-000000-00000")
+    shutil.copytree(folder, again)
+    start = json.loads((folder / START_FILE).read_text())
+    tried = ["went on from the CONTCAR of a run that was killed"]
+    start |= {"order": 2, "history": {**start["history"], "killed_folder": str(folder), "tried": tried}}
+    (again / START_FILE).write_text(json.dumps(start))
+    os.utime(again / START_FILE, (1.0, 1.0))
+    run.stores.docs().remove_docs({"uuid": {"$in": list(run.document.job_uuids.values())}})
+    _, after = run()
+    result = after["surrogate relax"].result
+    assert result["history"]["killed_folder"] == str(again)
+    assert len(result["history"]["tried"]) == 2
+    trajectory = step_trajectory(run.stores, run.document.job_uuids["surrogate relax"])
+    assert trajectory.origins.count("killed") == 2 * first["n_ionic_steps"]
 
 
 @pytest.mark.parametrize("damage", ["no contcar", "empty contcar", "cut off contcar"])
