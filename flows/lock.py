@@ -1,15 +1,23 @@
-"""One lock per campaign folder: two runs at once refuse each other, and a lock dies with its process."""
+"""One lock per campaign folder: two runs at once refuse each other, and a lock dies with its process.
+
+It is the kernel's (flock), so neither clocks nor a file that a killed process left behind matter.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 LOCK_FILE = "lock"
+
+PATIENCE_S = 0.5
+"""Whoever looks whether a campaign runs (`status`) holds its lock for a moment, which is no reason to refuse a run."""
 
 
 class CampaignBusyError(ValueError):
@@ -24,20 +32,47 @@ def campaign_lock(folder: Path) -> Iterator[None]:
     ------
     CampaignBusyError
         If another process holds it.
+    ValueError
+        If the file system knows no locks.
     """
-    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
+    path = folder / LOCK_FILE
+    # Opened without buffers: what a full disk does not take is not tried again when the file is closed.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _locked(descriptor, path):
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             raise CampaignBusyError(
                 f"campaign {folder.name} is being run by {holder}; wait for it, or stop it with Ctrl-C"
-            ) from err
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        handle.flush()
+            )
+        with suppress(OSError):  # a full disk: the lock holds all the same, and what is written next says it
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Take the lock; False if another process keeps it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not _flock(descriptor, fcntl.LOCK_EX, path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _flock(file: int | TextIO, kind: int, path: Path) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as err:
+        raise ValueError(
+            f"{path} cannot be locked ({err.strerror}): mount this file system with locks (Lustre: -o flock), or move "
+            "the campaign to one that has them"
+        ) from err
+    return True
 
 
 def is_running(folder: Path) -> bool:
@@ -46,8 +81,4 @@ def is_running(folder: Path) -> bool:
     if not path.exists():
         return False
     with path.open("r", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+        return not _flock(handle, fcntl.LOCK_SH, path)

@@ -80,8 +80,8 @@ def hand_over(folder: Path, update: Handed) -> Path:
     """
     head = {"store": update.store, "collection": update.collection, "keys": update.keys}
     lines = [orjson.dumps(head), *(encode(document).encode() for document in update.documents)]
-    # Names sort by time; host, process and number keep two writers apart.
-    name = f"{time.time_ns():020d}-{socket.gethostname()}-{os.getpid()}-{next(_number)}.{quote(update.collection, '')}"
+    # Host, process and number keep two writers apart.
+    name = f"{_stamp(folder):020d}-{socket.gethostname()}-{os.getpid()}-{next(_number)}.{quote(update.collection, '')}"
     path, partial = folder / f"{name}{SUFFIX}", folder / f"{name}{PARTIAL}"
     try:
         folder.mkdir(exist_ok=True)
@@ -97,6 +97,13 @@ def hand_over(folder: Path, update: Handed) -> Path:
             f"{folder} takes no document ({err.strerror}): make room or mend its permissions, and run again"
         ) from err
     return path
+
+
+def _stamp(folder: Path) -> int:
+    """Nanoseconds by which names sort: the time, or, where clocks were set back or differ, one past what is waiting."""
+    waiting = handed_files(folder)
+    newest = waiting[-1].name.partition("-")[0] if waiting else "0"
+    return max(time.time_ns(), 1 + (int(newest) if newest.isdigit() else 0))
 
 
 def _flush_folder(folder: Path) -> None:

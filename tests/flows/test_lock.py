@@ -1,11 +1,16 @@
 """One run per campaign folder; a lock dies with its process."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
-from valenceflow.flows.lock import campaign_lock, is_running
+from valenceflow.flows.lock import LOCK_FILE, campaign_lock, is_running
 
 HOLD = (
     "import sys, pathlib, time\n"
@@ -40,3 +45,43 @@ def test_a_lock_dies_with_its_process(tmp_path):
 def test_a_folder_that_was_never_run_is_not_running(tmp_path):
     assert not is_running(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_whether_a_campaign_runs_does_not_keep_it_from_running(tmp_path):
+    """As `status` in another terminal, in the moment in which it holds the lock itself."""
+    (tmp_path / LOCK_FILE).touch()
+    with (tmp_path / LOCK_FILE).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        letting_go = threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN))
+        letting_go.start()
+        with campaign_lock(tmp_path):
+            pass
+        letting_go.join()
+
+
+@pytest.mark.parametrize("when", [1.0, time.time() + 1e9])
+def test_a_lock_file_that_was_left_behind_holds_nobody_up_however_old_or_new_it_says_it_is(tmp_path, when):
+    (tmp_path / LOCK_FILE).write_text("process 1 on nowhere\n")
+    os.utime(tmp_path / LOCK_FILE, (when, when))
+    assert not is_running(tmp_path)
+    with campaign_lock(tmp_path):
+        assert (tmp_path / LOCK_FILE).read_text() == f"process {os.getpid()} on {os.uname().nodename}\n"
+
+
+def test_a_file_system_without_locks_is_not_taken_for_a_campaign_that_runs(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(ValueError, match="cannot be locked .* mount this file system with locks"),
+        campaign_lock(tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_does_not_keep_a_lock_from_holding(tmp_path):
+    (tmp_path / LOCK_FILE).symlink_to("/dev/full")
+    with campaign_lock(tmp_path):
+        assert is_running(tmp_path)

@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_the_launcher_takes_in_what_was_handed_over_and_the_worker_sees_the_same
     assert list(launcher.query()) == list(worker.query()) == [{"uuid": "a", "n": 2}]
     assert handed_files(inbox_folder(launcher.path)) == []
     assert collect(launcher) == 0
+
+
+@pytest.mark.parametrize("clocks", [(2_000, 1_000, 500), (1_000, 1_000, 1_000), (4_102_444_800, 1, 2)])
+def test_what_was_handed_over_later_counts_whatever_the_clocks_say(clocks, launcher, worker, monkeypatch):
+    """Clocks of three machines, or one that is set back."""
+    for number, seconds in enumerate(clocks):
+        monkeypatch.setattr(time, "time_ns", lambda seconds=seconds: seconds * 10**9)
+        worker.update({"uuid": "a", "number": number})
+    assert [document["number"] for document in worker.query()] == [len(clocks) - 1]
+    collect(launcher)
+    assert [document["number"] for document in launcher.query()] == [len(clocks) - 1]
 
 
 def test_answers_are_those_of_a_store_that_holds_everything(launcher, worker, tmp_path):
