@@ -43,7 +43,7 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "failures": ("uuid", ("intent.configuration_id", "reason")),
-    "runs": ("run_id", ("place", "checksum", "state", "labelling_id")),
+    "runs": ("run_id", ("place", "checksum", "state", "labelling_id", "protocol_hash")),
     "frames": (
         "frame_id",
         (

@@ -21,7 +21,7 @@ A frame of the surrogate step holds real Ga where the relabelled one holds Fe3+,
 energies and forces (facts of the paper's data, section 2.1). One stream never holds both: ``surrogate="exclude"``
 (default) leaves those out, ``"only"`` gives nothing else.
 
-Writing is for `stores.ingest` and `stores.frame_builder`; ids follow from content or from job uuids, so that writing
+Writing is for `stores.ingest` and `stores.builders_frames`; ids follow from content or from job uuids, so that writing
 twice changes nothing. Labels are set by `stores.labels`.
 """
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from .connect import Stores
 
 FrameStep = Literal["surrogate relax", "relax", "static", "MD", "other"]
-"""`other`: nudged elastic band, dielectric, phonon and such."""
+"""`other`: nudged elastic band, dielectric, phonon and such, and frames of data sets that do not say."""
 
 Source = Literal["campaign", "vasp folder", "task document", "ase set"]
 Verdict = Literal["resolved", "ambiguous", "delocalised", "unbalanced", "no moments", "no couple"]
-LabelSource = Literal["moments", "bader", "composition", "none"]
+LabelSource = Literal["moments", "bader", "stated", "composition", "none"]
 Surrogate = Literal["exclude", "only"]
 
 _BATCH = 256
@@ -63,7 +63,10 @@ class FrameLabel(_Document):
         "or their count contradicts neutrality; unbalanced: no count of high sites makes the cell neutral; no moments; "
         "no couple: an element whose oxidation state nothing tells"
     )
-    source: LabelSource = Field(description="what the states were read from; composition: no site had to be read")
+    source: LabelSource = Field(
+        description="what the states were read from; stated: the data set says so and has no moments; composition: no "
+        "site had to be read"
+    )
     couples: list[str] = Field(default_factory=list, description="redox couples of this cell, e.g. Fe2+/Fe3+")
     redox_elements: list[str] = Field(default_factory=list, description="elements of these couples")
     states: list[int | None] = Field(
@@ -103,6 +106,10 @@ class FrameDoc(_Document):
     step: FrameStep
     origin: str = Field(description="final; error.N for what custodian archived; killed for a run gone on from")
     is_last: bool = Field(description="last frame of its run")
+    relaxed: bool | None = Field(
+        default=None, description="forces of a relaxation's last frame are below EDIFFG; None for any other frame"
+    )
+    path_image: bool = Field(default=False, description="image of a nudged elastic band")
     has_surrogate: bool = Field(description="holds real surrogate ions (step 1), or an element that serves as one")
 
     calculation_id: str | None = Field(default=None, description="document of `calculations`; None: ingested")
@@ -161,6 +168,8 @@ class RunDoc(_Document):
     engine: str | None = None
     formula: str | None = None
     options_hash: str = Field(default="", description="of the options that it was read with")
+    protocol_hash: str | None = None
+    element_settings: dict[str, str] = Field(default_factory=dict, description="element -> U and pseudopotential")
     labelling_id: str | None = Field(default=None, description="labels of all its frames are of this labelling")
 
 

@@ -75,7 +75,9 @@ class VasprunSteps:
     problem : why reading stopped, empty if the file is complete.
     incar, parameters : INCAR tags as given, and all of them as VASP understood them, values as printed.
     k_mesh : divisions of an automatic mesh, or None.
-    potcars : element -> pseudopotential title, e.g. PAW_PBE Fe_pv 02Aug2007.
+    potcars : (element, title) of each block of POTCAR, e.g. (Fe, PAW_PBE Fe_pv 02Aug2007).
+    valences : (n_sites,) electrons of the pseudopotential of each site.
+    started : date and time as VASP wrote them.
     """
 
     steps: list[IonicStep] = field(default_factory=list)
@@ -87,7 +89,9 @@ class VasprunSteps:
     incar: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     k_mesh: tuple[int, int, int] | None = None
-    potcars: dict[str, str] = field(default_factory=dict)
+    potcars: list[tuple[str, str]] = field(default_factory=list)
+    valences: list[float] = field(default_factory=list)
+    started: str = ""
 
 
 def read_vasprun_steps(path: Path) -> VasprunSteps:
@@ -119,7 +123,7 @@ def iter_vasprun_steps(handle: ByteStream, found: VasprunSteps, name: str = "vas
                     yield step
             else:
                 _take(element, found)
-    except (ElementTree.ParseError, EOFError, OSError, ValueError, zlib.error) as err:
+    except (ElementTree.ParseError, EOFError, OSError, ValueError, IndexError, zlib.error) as err:
         found.problem = f"{name} is cut off or damaged: {err}"
     else:
         found.complete = True
@@ -161,6 +165,7 @@ def _refuse_types(text: bytes) -> None:
 def _take(element: ElementTree.Element, found: VasprunSteps) -> None:
     if element.tag == "generator":
         found.version = _text(element, "i[@name='version']")
+        found.started = " ".join(_text(element, f"i[@name='{name}']") or "" for name in ("date", "time"))
     elif element.tag == "incar":
         found.incar = _named_values(element)
     elif element.tag == "kpoints":
@@ -172,8 +177,10 @@ def _take(element: ElementTree.Element, found: VasprunSteps) -> None:
     elif element.tag == "atominfo":
         rows = element.findall("array[@name='atoms']/set/rc")
         found.symbols = [_element_name(row[0].text) for row in rows]
-        types = element.findall("array[@name='atomtypes']/set/rc")
-        found.potcars = {_element_name(row[1].text): (row[4].text or "").strip() for row in types if len(row) > 4}
+        types = [row for row in element.findall("array[@name='atomtypes']/set/rc") if len(row) > 4]
+        found.potcars = [(_element_name(row[1].text), (row[4].text or "").strip()) for row in types]
+        electrons = [_number((row[3].text or "nan").strip()) for row in types]
+        found.valences = [electrons[int(row[1].text or 0) - 1] for row in rows] if types else []
 
 
 def _element_name(text: str | None) -> str:

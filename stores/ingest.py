@@ -1,0 +1,189 @@
+"""Take in what was computed elsewhere: find it, read it in several processes, write it from one.
+
+Idempotent: a checksum over each run's files, and the options it was read with, decide what is new. Every run has a
+document, taken or not, and every reason is from `ingest_reasons`. A killed ingest is gone on with by the same command.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .frames import RunDoc
+from .ingest_keep import Keeper
+from .ingest_options import IngestOptions
+from .ingest_reasons import PassOver
+from .ingest_sets import SETS
+from .ingest_vasp import run_suffixes
+from .ingest_work import Item, Order, Taken, skipped, work
+from .processes import in_processes
+
+if TYPE_CHECKING:
+    from .connect import Stores
+
+_TASK_NAMES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+_EXAMPLES = 3
+
+
+@dataclass
+class IngestSummary:
+    """What was taken, skipped and why.
+
+    Attributes
+    ----------
+    taken, salvaged : runs taken whole, and runs that were cut off.
+    unchanged : runs that the store has already (taken or skipped then).
+    frames : frames added.
+    skipped : reason -> runs.
+    left_out : reason -> frames of runs that were taken.
+    examples : reason -> some of its places with details.
+    notes : what else should be known.
+    """
+
+    taken: int = 0
+    salvaged: int = 0
+    unchanged: int = 0
+    frames: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, run: RunDoc, unchanged: bool) -> None:
+        """Count one run."""
+        if unchanged and run.state != "skipped":
+            self.unchanged += 1
+            return
+        if run.state == "skipped":
+            self.skipped[run.reason] += 1
+        else:
+            self.taken += run.state == "taken"
+            self.salvaged += run.state == "salvaged"
+            self.frames += run.n_frames
+            self.left_out.update(run.left_out)
+        if run.reason:
+            shown = self.examples.setdefault(run.reason, [])
+            if len(shown) < _EXAMPLES:
+                shown.append(f"{run.place}: {run.detail}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        return {
+            "taken": self.taken,
+            "salvaged": self.salvaged,
+            "unchanged": self.unchanged,
+            "frames": self.frames,
+            "skipped": dict(self.skipped),
+            "left_out": dict(self.left_out),
+            "examples": self.examples,
+            "notes": self.notes,
+        }
+
+
+def find_items(paths: Sequence[Path], group_levels: int | None = None) -> list[Item]:
+    """Look through folders for VASP runs, task documents and data sets; links are not followed.
+
+    Parameters
+    ----------
+    paths : folders, or single files.
+    group_levels : frames below the same ancestor so many levels up are one lineage (1: the parent folder); None: each
+        run is one of its own.
+
+    Raises
+    ------
+    ValueError
+        If a path does not exist.
+    """
+    found: dict[Path, Item] = {}
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"{path}: no such folder or file")
+        root = path.resolve()
+        items = _items_below(root, group_levels) if root.is_dir() else [_file_item(root, root.parent, explicit=True)]
+        for item in items:
+            if item is not None:
+                found.setdefault(item.path, item)
+    return list(found.values())
+
+
+def _items_below(root: Path, group_levels: int | None) -> Iterator[Item | None]:
+    for name, folders, files in os.walk(root, followlinks=False):
+        folders.sort()
+        folder = Path(name)
+        group = None if group_levels is None else _group(folder, root, group_levels)
+        suffixes = run_suffixes(files)
+        if suffixes:
+            yield Item("vasp folder", folder, root, tuple(suffixes), group)
+        for file in sorted(files):
+            if suffixes and file.endswith(_TASK_NAMES):
+                continue  # a run folder's own records, read from its outputs
+            yield _file_item(folder / file, root, explicit=False, group=group)
+
+
+def _group(folder: Path, root: Path, levels: int) -> str:
+    parts = (root.name, *folder.relative_to(root).parts)
+    return "/".join(parts[: max(1, len(parts) - levels)]).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _file_item(path: Path, root: Path, explicit: bool, group: str | None = None) -> Item | None:
+    if path.name.endswith(SETS):
+        return Item("ase set", path, root, group=group)
+    if path.name.endswith(_TASK_NAMES):
+        return Item("task documents", path, root, group=group)
+    if explicit:
+        raise ValueError(
+            f"{path.name}: not a kind of file that is known; there are {', '.join((*SETS, *_TASK_NAMES))}, and folders "
+            "with vasprun.xml"
+        )
+    return None
+
+
+def ingest(
+    stores: Stores,
+    items: Iterable[Item],
+    options: IngestOptions,
+    processes: int = 1,
+    again: bool = False,
+    on_done: Callable[[Item], None] = lambda item: None,
+) -> IngestSummary:
+    """Read items and write what they hold into the store.
+
+    Parameters
+    ----------
+    stores : where to.
+    items : from `find_items` or `job_store_items`.
+    options : how they are read.
+    processes : that read; the calling one writes.
+    again : read what is unchanged too.
+    on_done : called after each item, for progress.
+    """
+    summary = IngestSummary()
+    spool_folder = Path(tempfile.mkdtemp(prefix="valenceflow-ingest-"))
+    try:
+        with Keeper(stores) as keeper:
+            orders = (_order(keeper, item, options, spool_folder, again) for item in items)
+            for order, results in in_processes(work, orders, processes, _lost):
+                for taken in results:
+                    summary.count(taken.run if taken.unchanged else keeper.keep(taken), taken.unchanged)
+                on_done(order.item)
+    finally:
+        shutil.rmtree(spool_folder, ignore_errors=True)
+    summary.notes += keeper.notes
+    return summary
+
+
+def _order(keeper: Keeper, item: Item, options: IngestOptions, spool_folder: Path, again: bool) -> Order:
+    known = {} if again else {run.place: run for run in keeper.runs_at(item.places)}
+    return Order(item, options, spool_folder, known)
+
+
+def _lost(order: Order) -> list[Taken]:
+    """What is said of an item whose process was lost twice."""
+    reason = PassOver("unexpected", "the process that read it was killed (memory?); please look at this file")
+    return [Taken(skipped(order, place, reason)) for place in order.item.places]
