@@ -15,10 +15,11 @@ from ..stores.documents import ConfigurationDoc, StepIntent
 from .campaign_file import Campaign
 from .follow_up import StartingPoint
 from .free import FreeRelaxMaker
+from .gpaw.maker import GpawStepMaker
 from .idealised import audit_reference, charge_sites_of, occupied_structure
+from .makers import StepMaker
 from .resume import Place, finished_start, resumed_job
 from .two_step import TwoStepRelaxMaker, with_uuid
-from .vasp_job import ChargeOrderedVaspMaker
 
 
 def configuration_flow(
@@ -38,6 +39,7 @@ def configuration_flow(
     ValueError
         If the campaign file no longer describes this configuration.
     """
+    campaign = campaign.for_engine(document.engine)
     _same_campaign(campaign, document)
     structure, sites = unrelaxed(campaign, document)
     common: dict[str, Any] = {
@@ -92,21 +94,26 @@ def free_maker(campaign: Campaign) -> FreeRelaxMaker:
     return maker
 
 
-def _configure(maker: ChargeOrderedVaspMaker, campaign: Campaign) -> None:
-    """What the campaign file says of every VASP run."""
+def _configure(maker: StepMaker, campaign: Campaign) -> None:
+    """What the campaign file says of every run."""
     file = campaign.file
-    maker.input_set_generator.kpoints_mesh = _mesh(campaign)
-    maker.input_set_generator.user_incar_settings |= file.launch.incar
     maker.on_lost_ordering = file.on_lost_ordering
     maker.max_continuations = file.launch.max_continuations
+    if isinstance(maker, GpawStepMaker):
+        maker.k_mesh = _mesh(campaign)
+        maker.wall_time_s = None if file.launch.wall_time_minutes is None else 60 * file.launch.wall_time_minutes
+        return
+    maker.input_set_generator.kpoints_mesh = _mesh(campaign)
+    maker.input_set_generator.user_incar_settings |= file.launch.incar
     if file.launch.wall_time_minutes is not None:
         maker.run_vasp_kwargs["wall_time"] = round(60 * file.launch.wall_time_minutes)
 
 
 def configuration_jobs(
     campaign: Campaign, document: ConfigurationDoc
-) -> Iterator[tuple[ChargeOrderedVaspMaker, Structure, ChargeSites]]:
-    """Each VASP run of a configuration with the unrelaxed structure, for looking at its inputs."""
+) -> Iterator[tuple[StepMaker, Structure, ChargeSites]]:
+    """Each run of a configuration with the unrelaxed structure, for looking at its inputs."""
+    campaign = campaign.for_engine(document.engine)
     structure, sites = unrelaxed(campaign, document)
     if document.charge_bits is None:
         yield free_maker(campaign).relax_maker, structure, sites

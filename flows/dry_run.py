@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .campaign import configuration_jobs
 from .campaign_file import Campaign
+from .gpaw.maker import GpawStepMaker
 from .launch import run_folder
 from .plan import plan_configurations
 from .preflight import check_protocol
@@ -41,14 +42,19 @@ def write_inputs(
         raise ValueError(f"{folder} is a file; name a new folder for --dry-run")
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; name a new folder for --dry-run")
-    check_protocol(campaign)
+    check_protocol(campaign, engine)
     chosen = choose(plan_configurations(campaign, engine), only)[:limit]
     written = 0
     for document in chosen:
         place = folder / run_folder(Path(), document).parent.name
         for number, (maker, structure, sites) in enumerate(configuration_jobs(campaign, document), start=1):
+            place_of_step = place / f"{number}-{maker.step.replace(' ', '-')}"
             prepared = maker.prepare(structure, sites)
+            if isinstance(maker, GpawStepMaker):
+                maker.write_inputs(place_of_step, prepared, maker.context(structure, sites, None, None, None))
+                written += 1
+                continue
             inputs = maker.input_set_generator.get_input_set(prepared.structure, potcar_spec=True)
-            inputs.write_input(place / f"{number}-{maker.step.replace(' ', '-')}", make_dir_if_not_present=True)
+            inputs.write_input(place_of_step, make_dir_if_not_present=True)
             written += 1
     return written

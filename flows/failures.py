@@ -19,6 +19,9 @@ _MEND: dict[FailureReason, str] = {
     "missing potcar": "set PMG_VASP_PSP_DIR (`pmg config -p SOURCE TARGET`) to a folder that has this POTCAR",
     "vasp not found": "set ATOMATE2_VASP_CMD (or VASP_CMD in ~/.atomate2.yaml) to what starts VASP",
     "vasp error": "read the last lines and custodian's corrections, mend the cause",
+    "gpaw not found": "install GPAW or name its Python (`valenceflow doctor` says how)",
+    "missing setup": "`apt-get install gpaw-data`, `gpaw install-data`, or set GPAW_SETUP_PATH",
+    "gpaw error": "read the last lines, mend the cause",
     "killed": "if the queue killed it, give the job more time or memory",
     "outputs unreadable": "VASP left its outputs missing or cut off: read the last lines, mend the cause",
     "not converged": "look at the forces in the step's document; raise NSW or start from the last structure",
@@ -26,13 +29,26 @@ _MEND: dict[FailureReason, str] = {
     "vanished": "the process left no document: see run.log in the campaign's folder",
     "unexpected": "report this with the exception and the run folder; once it is mended",
 }
-REMEDIES: dict[FailureReason, str] = {
-    reason: f"{mend}, then `valenceflow retry` and run the campaign again" for reason, mend in _MEND.items()
-}
+_IN_A_CAMPAIGN = "then `valenceflow retry` and run the campaign again"
+_ALONE = "then run the flow again"
+REMEDIES: dict[FailureReason, str] = {reason: f"{mend}, {_IN_A_CAMPAIGN}" for reason, mend in _MEND.items()}
 """What to do about a failed configuration of a campaign."""
 
-FLOW_REMEDIES: dict[FailureReason, str] = {reason: f"{mend}, then run the flow again" for reason, mend in _MEND.items()}
+FLOW_REMEDIES: dict[FailureReason, str] = {reason: f"{mend}, {_ALONE}" for reason, mend in _MEND.items()}
 """What to do about a failed flow that belongs to no campaign (a maker's, on any jobflow manager)."""
+
+
+def remedy_for(reason: FailureReason, intent: StepIntent, mend: str | None = None) -> str:
+    """What to do about a failure, in a campaign or alone.
+
+    Parameters
+    ----------
+    reason : of the failure.
+    intent : whom the job worked for.
+    mend : what an engine says to this reason, where it is not what VASP says.
+    """
+    return f"{mend or _MEND[reason]}, {_ALONE if intent.campaign is None else _IN_A_CAMPAIGN}"
+
 
 _SHELL_SIGNAL = 128  # a shell or srun reports the end by signal N as the exit code 128 + N
 _TAIL = 12
@@ -51,7 +67,7 @@ def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent,
         intent=intent,
         reason=reason,
         message=f"{step}: {reason}: {_one_line(error, reason, folder, lines)}",
-        remedy=(FLOW_REMEDIES if intent.campaign is None else REMEDIES)[reason],
+        remedy=remedy_for(reason, intent),
         exception=f"{type(error).__name__}: {text[:2000]}",
         corrections=custodian_corrections(folder),
         last_lines=lines,

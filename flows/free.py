@@ -17,12 +17,12 @@ from ..inputs.protocol import Protocol
 from ..inputs.substitution import ChargeSites, charge_sites
 from ..stores.documents import StepIntent
 from .audit import AuditReference
+from .makers import StepMaker, meshed
 from .starting_cell import starting_reference
-from .two_step import find_couple, relax_maker, with_mesh, with_uuid
-from .vasp_job import ChargeOrderedVaspMaker
+from .two_step import find_couple, relax_maker, with_uuid
 
 
-def free_relax_maker() -> ChargeOrderedVaspMaker:
+def free_relax_maker() -> StepMaker:
     """A free relaxation under the default protocol."""
     return relax_maker("free relax")
 
@@ -35,12 +35,12 @@ class FreeRelaxMaker(Maker):
     ----------
     name : flow name.
     couple : the redox couple, by name or as a RedoxCouple.
-    relax_maker : the VASP job.
+    relax_maker : the job, VASP's or GPAW's.
     """
 
     name: str = "free relax"
     couple: str | RedoxCouple = "Fe2+/Fe3+"
-    relax_maker: ChargeOrderedVaspMaker = field(default_factory=free_relax_maker)
+    relax_maker: StepMaker = field(default_factory=free_relax_maker)
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, couple: str | RedoxCouple = "Fe2+/Fe3+") -> FreeRelaxMaker:
@@ -68,7 +68,7 @@ class FreeRelaxMaker(Maker):
         """
         sites = sites or charge_sites(structure, find_couple(self.couple), free=True, n_high=n_high)
         reference = reference or starting_reference(structure, sites)
-        maker = with_mesh(self.relax_maker, structure)
+        maker = meshed(self.relax_maker, structure)
         made = maker.make(structure, prev_dir=prev_dir, sites=sites, reference=reference, intent=intent)
         relax = with_uuid(made, (job_uuids or {}).get("free relax"))
         return Flow([relax], output=relax.output, name=self.name)

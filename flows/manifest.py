@@ -87,6 +87,7 @@ def register_campaign(
 
 def campaign_doc(campaign: Campaign, engine: str, n_configurations: int) -> CampaignDoc:
     """The campaign as it is being started."""
+    campaign = campaign.for_engine(engine)
     host = campaign.cell.host.model_dump(exclude={"structure"}, mode="json")
     return CampaignDoc(
         campaign=campaign.file.name,

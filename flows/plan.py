@@ -28,6 +28,7 @@ def plan_configurations(campaign: Campaign, engine: str) -> list[ConfigurationDo
     ValueError
         If a fraction does not fit, neutrality fails, or more orderings are asked for than exist.
     """
+    campaign = campaign.for_engine(engine)
     planned: dict[str, ConfigurationDoc] = {}
     chooser = OrderingChooser(campaign)
     for fraction in _fractions(campaign):

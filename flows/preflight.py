@@ -5,8 +5,11 @@ from __future__ import annotations
 from atomate2 import SETTINGS as ATOMATE2_SETTINGS
 from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
 
+from ..inputs.gpaw_settings import FUNCTIONALS, GPAW, gpaw_parameters
 from .campaign_file import Campaign
 from .engines import check_fault, engine_environment, vasp_problems
+from .gpaw.command import gpaw_problems
+from .gpaw.job import gpaw_settings
 from .leash import leashed
 
 STUB_POTCARS = "stub-potcars"
@@ -20,8 +23,7 @@ def potcar_labels(campaign: Campaign) -> list[str]:
     ValueError
         If the protocol has no label for an element.
     """
-    elements = {site.specie.symbol for site in campaign.cell.structure} | {campaign.couple.surrogate.element}
-    return sorted(campaign.protocol.potcar.label(element) for element in elements)
+    return sorted(campaign.protocol.potcar.label(element) for element in campaign_elements(campaign))
 
 
 def vasp_settings() -> dict[str, str]:
@@ -32,15 +34,23 @@ def vasp_settings() -> dict[str, str]:
     }
 
 
-def check_protocol(campaign: Campaign) -> None:
+def campaign_elements(campaign: Campaign) -> set[str]:
+    """Every element that a step of the campaign can hold."""
+    return {site.specie.symbol for site in campaign.cell.structure} | {campaign.couple.surrogate.element}
+
+
+def check_protocol(campaign: Campaign, engine: str = "vasp") -> None:
     """Does the protocol say everything that the campaign's elements need?
 
     Raises
     ------
     ValueError
-        If an element has no POTCAR label, or the redox element no U.
+        If an element has no POTCAR label (for GPAW: no ionic charge), or the redox element no U.
     """
-    potcar_labels(campaign)
+    if engine == GPAW:
+        _check_gpaw_protocol(campaign.for_engine(engine))
+    else:
+        potcar_labels(campaign)
     element, protocol = campaign.couple.element, campaign.protocol
     if element not in protocol.hubbard_u:
         raise ValueError(
@@ -57,12 +67,29 @@ def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> N
     ValueError
         If vasp_cmd, the POTCAR folder or a POTCAR is missing, the protocol lacks an element, or there is no such fault.
     """
-    check_protocol(campaign)
+    check_protocol(campaign, engine)
     check_fault(engine, fault)
     if engine == "vasp":
         problems = vasp_problems(potcar_labels(campaign), campaign.protocol.potcar.functional, vasp_settings())
         if problems:
             raise ValueError("; ".join(problems))
+    elif engine == GPAW:
+        problems = campaign_gpaw_problems(campaign)
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+def campaign_gpaw_problems(campaign: Campaign) -> list[str]:
+    """What a campaign lacks to run on GPAW, one line each with its remedy."""
+    protocol = campaign.for_engine(GPAW).protocol
+    return gpaw_problems(protocol.gpaw, campaign_elements(campaign), FUNCTIONALS.get(protocol.functional, "PBE"))
+
+
+def _check_gpaw_protocol(campaign: Campaign) -> None:
+    protocol, couple = campaign.protocol, campaign.couple
+    gpaw_parameters(protocol, (), (1, 1, 1))
+    for element in campaign_elements(campaign) - {couple.element, couple.surrogate.element}:
+        gpaw_settings(protocol).ion(element)
 
 
 def worker_environment(campaign: Campaign, engine: str, fault: str | None = None) -> dict[str, str]:
@@ -70,6 +97,8 @@ def worker_environment(campaign: Campaign, engine: str, fault: str | None = None
 
     VASP is put on a leash, so that it ends with its worker however that ends.
     """
+    if engine == GPAW:
+        return {}
     functional = campaign.protocol.potcar.functional
     own = engine_environment(engine, campaign.folder / STUB_POTCARS, functional, potcar_labels(campaign), fault)
     commands = {

@@ -13,16 +13,17 @@ from pymatgen.core import Structure
 from ..inputs.charge_states import RedoxCouple
 from ..inputs.protocol import Protocol
 from ..inputs.substitution import ChargeSites, charge_sites
-from ..inputs.vasp_sets import DEFAULT_PROTOCOL, static_set
+from ..inputs.vasp_sets import DEFAULT_PROTOCOL
 from ..stores.documents import StepIntent
 from .audit import AuditReference
-from .two_step import find_couple, with_mesh
+from .makers import StepMaker, meshed, static_step_maker
+from .two_step import find_couple
 from .vasp_job import ChargeOrderedVaspMaker
 
 
-def static_maker(protocol: Protocol | str = DEFAULT_PROTOCOL) -> ChargeOrderedVaspMaker:
-    """A static calculation under a protocol, given itself or by name."""
-    return ChargeOrderedVaspMaker(name="static", step="static", input_set_generator=static_set(protocol))
+def static_maker(protocol: Protocol | str = DEFAULT_PROTOCOL) -> StepMaker:
+    """A static calculation under a protocol, given itself or by name; GPAW's where it has a `gpaw` block."""
+    return static_step_maker(protocol)
 
 
 @dataclass
@@ -33,13 +34,13 @@ class StaticMaker(Maker):
     ----------
     name : flow name.
     couple : the redox couple, by name or as a RedoxCouple.
-    static_maker : the VASP job.
-    bader : ask for Bader charges; needs the `bader` program on PATH.
+    static_maker : the job, VASP's or GPAW's.
+    bader : ask VASP for Bader charges; needs the `bader` program on PATH.
     """
 
     name: str = "static"
     couple: str | RedoxCouple = "Fe2+/Fe3+"
-    static_maker: ChargeOrderedVaspMaker = field(default_factory=static_maker)
+    static_maker: StepMaker = field(default_factory=static_maker)
     bader: bool = False
 
     def make(
@@ -66,14 +67,16 @@ class StaticMaker(Maker):
             If `bader` is asked for and no `bader` program is on PATH.
         """
         sites = sites or charge_sites(structure, find_couple(self.couple), free=n_high is not None, n_high=n_high)
-        maker = with_mesh(self.static_maker, structure)
+        maker = meshed(self.static_maker, structure)
         if self.bader:
             maker = _asking_for_bader(maker)
         static = maker.make(structure, prev_dir=prev_dir, sites=sites, reference=reference, intent=intent)
         return Flow([static], output=static.output, name=self.name)
 
 
-def _asking_for_bader(maker: ChargeOrderedVaspMaker) -> ChargeOrderedVaspMaker:
+def _asking_for_bader(maker: StepMaker) -> ChargeOrderedVaspMaker:
+    if not isinstance(maker, ChargeOrderedVaspMaker):
+        raise ValueError("bader=True reads VASP's charge densities; GPAW's runs keep none: leave it out")
     if which("bader") is None:
         raise ValueError("bader=True needs the `bader` program (theory.cm.utexas.edu/henkelman) on PATH")
     asking = deepcopy(maker)

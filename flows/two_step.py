@@ -7,7 +7,6 @@ Nothing but the geometry passes from step 1 to step 2: no WAVECAR, no CHGCAR, no
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,35 +17,26 @@ from pymatgen.core import Structure
 from ..inputs.charge_states import RedoxCouple, get_couple
 from ..inputs.protocol import Protocol
 from ..inputs.substitution import ChargeSites, charge_sites, check_neutral
-from ..inputs.vasp_sets import DEFAULT_PROTOCOL, relax_set
+from ..inputs.vasp_sets import DEFAULT_PROTOCOL
 from ..stores.documents import StepIntent, StepKind
 from .audit import AuditReference
+from .makers import StepMaker, meshed, relax_step_maker
 from .starting_cell import starting_reference
-from .vasp_job import ChargeOrderedVaspMaker
 
 
-def relax_maker(step: StepKind, protocol: Protocol | str = DEFAULT_PROTOCOL) -> ChargeOrderedVaspMaker:
-    """A relaxation of one step under a protocol, given itself or by name."""
-    return ChargeOrderedVaspMaker(name=step, step=step, input_set_generator=relax_set(protocol))
+def relax_maker(step: StepKind, protocol: Protocol | str = DEFAULT_PROTOCOL) -> StepMaker:
+    """A relaxation of one step under a protocol, given itself or by name; GPAW's where it has a `gpaw` block."""
+    return relax_step_maker(step, protocol)
 
 
-def surrogate_relax_maker() -> ChargeOrderedVaspMaker:
+def surrogate_relax_maker() -> StepMaker:
     """Step 1 under the default protocol."""
     return relax_maker("surrogate relax")
 
 
-def redox_relax_maker() -> ChargeOrderedVaspMaker:
+def redox_relax_maker() -> StepMaker:
     """Step 2 under the default protocol."""
     return relax_maker("relax")
-
-
-def with_mesh(maker: ChargeOrderedVaspMaker, structure: Structure) -> ChargeOrderedVaspMaker:
-    """The maker with its k-mesh decided on this cell, so that no relaxed cell changes it later."""
-    if maker.input_set_generator.kpoints_mesh is not None:
-        return maker
-    decided = deepcopy(maker)
-    decided.input_set_generator.kpoints_mesh = maker.input_set_generator.protocol.kpoints(structure.lattice)
-    return decided
 
 
 def find_couple(couple: str | RedoxCouple) -> RedoxCouple:
@@ -69,7 +59,7 @@ class TwoStepRelaxMaker(Maker):
     ----------
     name : flow name.
     couple : the redox couple, by name or as a RedoxCouple.
-    surrogate_relax_maker, relax_maker : the two VASP jobs; both carry the protocol in their input set generator.
+    surrogate_relax_maker, relax_maker : the jobs of the two steps, VASP's or GPAW's; both carry the protocol.
 
     Examples
     --------
@@ -85,8 +75,8 @@ class TwoStepRelaxMaker(Maker):
 
     name: str = "two-step relax"
     couple: str | RedoxCouple = "Fe2+/Fe3+"
-    surrogate_relax_maker: ChargeOrderedVaspMaker = field(default_factory=surrogate_relax_maker)
-    relax_maker: ChargeOrderedVaspMaker = field(default_factory=redox_relax_maker)
+    surrogate_relax_maker: StepMaker = field(default_factory=surrogate_relax_maker)
+    relax_maker: StepMaker = field(default_factory=redox_relax_maker)
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, couple: str | RedoxCouple = "Fe2+/Fe3+") -> TwoStepRelaxMaker:
@@ -129,16 +119,16 @@ class TwoStepRelaxMaker(Maker):
             check_neutral(structure)
         reference = reference or starting_reference(structure, sites)
         uuids, common = job_uuids or {}, {"sites": sites, "reference": reference, "intent": intent}
-        second = with_mesh(self.relax_maker, structure)
+        second = meshed(self.relax_maker, structure)
         if not sites.has_surrogate_step:
             only = with_uuid(second.make(structure, prev_dir=prev_dir, **common), uuids.get("relax"))
             return Flow([only], output=only.output, name=self.name)
-        first = with_mesh(self.surrogate_relax_maker, structure)
+        first = meshed(self.surrogate_relax_maker, structure)
         step_1 = with_uuid(first.make(structure, prev_dir=prev_dir, **common), uuids.get("surrogate relax"))
         step_2 = with_uuid(self.make_second_step(second, step_1.output, common), uuids.get("relax"))
         return Flow([step_1, step_2], output=step_2.output, name=self.name)
 
     @staticmethod
-    def make_second_step(maker: ChargeOrderedVaspMaker, step_1: Any, common: dict[str, Any]) -> Job:
+    def make_second_step(maker: StepMaker, step_1: Any, common: dict[str, Any]) -> Job:
         """Step 2 from the output (or output reference) of step 1: its geometry and its site order, nothing else."""
         return maker.make(step_1.structure, site_order=step_1.site_order, **common)

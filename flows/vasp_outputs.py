@@ -33,7 +33,7 @@ class VaspOutputs:
     Attributes
     ----------
     frames : every ionic step.
-    task : emmet's document without ionic steps.
+    task : emmet's document without ionic steps; None for an engine that it does not know.
     structure : final structure, without site properties.
     final_magmoms : (n_sites,) muB, the table VASP printed last; None where there is none.
     engine : from the version string.
@@ -43,7 +43,7 @@ class VaspOutputs:
     """
 
     frames: FrameSeries
-    task: TaskDoc
+    task: TaskDoc | None
     structure: Structure
     final_magmoms: list[float] | None
     engine: Engine
@@ -104,9 +104,9 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
     return VaspOutputs(frames, task, structure, final, engine, record.elapsed_s, record.stopped, titles)
 
 
-def last_calculation(task: TaskDoc) -> Calculation | None:
+def last_calculation(task: TaskDoc | None) -> Calculation | None:
     """Emmet's record of the run itself."""
-    return task.calcs_reversed[0] if task.calcs_reversed else None
+    return task.calcs_reversed[0] if task is not None and task.calcs_reversed else None
 
 
 def _symbols(step: EmmetIonicStep) -> list[str]:

@@ -50,6 +50,12 @@ class GpawSettings(BaseModel):
         description="SCF starts, the lowest energy is kept: `ionic` (superposed ions), `ionic d1` to `ionic d5` (an "
         "open d shell's odd electrons in one orbital), `atoms` (GPAW's own)",
     )
+    screening: float = Field(
+        ge=0, le=1, description="ionic starts: how far the shells of ions stand from bare ions (0) to neutral atoms (1)"
+    )
+    covalency: float = Field(ge=0, le=1, description="the same for open d shells, which bonds fill")
+    fixed_density: int = Field(ge=0, description="iterations in the density of the start, before it is first updated")
+    mixing: dict[str, str | float] = Field(description="GPAW's mixer: method, beta, history, weight")
     convergence: dict[str, float] = Field(
         description="GPAW's criteria: energy (eV), density (electrons), eigenstates (eV^2), each per valence electron"
     )
@@ -129,6 +135,8 @@ def gpaw_parameters(protocol: Protocol, elements: Collection[str], mesh: Mesh) -
         "scale_u": settings.scale_u,
         "setups": _of(elements, settings.setups),
         "fix_total_moment": protocol.nupdown == "sum of initial moments",
+        "fixed_density_iterations": settings.fixed_density,
+        "mixer": settings.mixing,
         "convergence": settings.convergence,
         "max_scf_iterations": settings.limits["scf"],
     }

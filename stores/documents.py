@@ -161,7 +161,9 @@ class VaspStepDoc(Document):
     history: RunHistory = Field(default_factory=RunHistory)
     continues: bool = Field(default=False, description="another run of the same step follows this one")
     protocol_drift: list[str] = Field(default_factory=list, description="inputs that changed during the run, in words")
-    potcar_titles: list[str] = Field(default_factory=list, description="TITEL of each POTCAR block; of GPAW, name and MD5 of each setup")
+    potcar_titles: list[str] = Field(
+        default_factory=list, description="TITEL of each POTCAR block; of GPAW, name and MD5 of each PAW setup"
+    )
     couple: RedoxCouple
     redox_sites: list[int] = Field(description="(n_redox,) parent indices")
     intended_is_high: list[bool] | None = Field(description="(n_redox,) parent order; None: free")
@@ -172,7 +174,7 @@ class VaspStepDoc(Document):
     protocol_hash: str
     k_mesh: tuple[int, int, int]
     engine_details: dict[str, Any] = Field(
-        default_factory=dict, description="what only this engine has to say: of GPAW, parameters, setups, every SCF start"
+        default_factory=dict, description="what this engine alone has to say: of GPAW, parameters, setups, SCF starts"
     )
     versions: dict[str, str] = Field(description="packages that made this")
     folder: str = Field(description="host:path of the run folder")

@@ -69,6 +69,8 @@ def test_every_module_imports_from_the_installed_wheel(wheel, tmp_path):
         "import importlib, pkgutil, sys, valenceflow\n"
         "assert valenceflow.__file__.startswith(sys.argv[1]), valenceflow.__file__\n"
         "for found in pkgutil.walk_packages(valenceflow.__path__, 'valenceflow.'):\n"
+        "    if '.in_gpaw.' in found.name:  # runs in GPAW's own Python\n"
+        "        continue\n"
         "    importlib.import_module(found.name)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
