@@ -163,11 +163,6 @@ class Campaign(_Strict):
         protocol = self.protocol.for_engine(engine)
         return self if protocol is self.protocol else self.model_copy(update={"protocol": protocol})
 
-    def for_engine(self, engine: str) -> Campaign:
-        """The campaign with its protocol as an engine reads it."""
-        protocol = self.protocol.for_engine(engine)
-        return self if protocol is self.protocol else self.model_copy(update={"protocol": protocol})
-
     def beside(self, name: str) -> Path:
         """A path in the file, relative to the file's folder."""
         return self.path.parent / name

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..inputs.gpaw_settings import GPAW
-from ..inputs.gpaw_settings import GPAW
 from .potcar_folder import potcar_problems
 from .rehearsal.command import ENGINES as REHEARSAL_ENGINES
 from .rehearsal.command import rehearsal_command

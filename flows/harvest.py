@@ -15,7 +15,6 @@ from ..stores.documents import FrameSeries
 from ..stores.outcar import read_outcar
 from ..stores.vasprun_steps import read_vasprun_steps
 from .gpaw.outputs import has_frames, read_frames
-from .gpaw.outputs import has_frames, read_frames
 from .start_file import read_start_file
 from .vasp_outputs import frame_series
 
@@ -83,8 +82,6 @@ def partial_frames(folder: Path, origin: str) -> FrameSeries | None:
     folder : holds vasprun.xml (and OUTCAR), plain or gzipped, or GPAW's stream of frames.
     origin : what the frames will say of where they come from.
     """
-    if has_frames(folder):
-        return read_frames(folder, origin)
     if has_frames(folder):
         return read_frames(folder, origin)
     vasprun = _existing(folder, "vasprun.xml")
