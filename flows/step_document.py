@@ -109,7 +109,6 @@ def step_document(context: StepContext, prepared: StepStructure, record: RunReco
         elapsed_s=outputs.elapsed_s,
         frames=whole,
         engine_details=record.details,
-        engine_details=record.details,
         task=outputs.task,
     )
 
