@@ -20,6 +20,9 @@ from ..inputs.substitution import ChargeSites
 from ..stores.documents import AchievedOrdering, Audit, Finding, FrameSeries, StepKind
 from ..stores.relations import LOST
 
+LARGEST_MOMENT = 10.0
+"""muB on one site: no ion has more than 7 (a half-filled 4f shell), and spheres of projection may overlap a little."""
+
 UNKNOWN_CELL_SLACK = 2.0
 """Factor on the cell bounds where only the idealised host is known: emptying a host changes its volume by over 10 %."""
 
@@ -39,11 +42,13 @@ class RunFindings:
     stopped : STOPCAR or wall time ended it.
     drift : findings of inputs that changed (`drift`).
     on_lost_ordering : whether a lost ordering is a flagged result (`keep`, `retry`) or a failure (`fail`).
+    noticed : what VASP said and custodian did (`vasp_messages`).
     """
 
     stopped: bool = False
     drift: tuple[Finding, ...] = ()
     on_lost_ordering: OnLostOrdering = "keep"
+    noticed: tuple[Finding, ...] = ()
 
 
 class AuditReference(BaseModel):
@@ -127,6 +132,7 @@ def audit_step(
         *([] if reference is None else _cell(frames, protocol, reference)),
         *_ordering(achieved, run.on_lost_ordering),
         *run.drift,
+        *run.noticed,
     ]
     return Audit.of(findings)
 
@@ -156,10 +162,19 @@ def _stress(frames: FrameSeries, bound_kbar: float) -> list[Finding]:
 
 
 def _electronic_steps(frames: FrameSeries) -> list[Finding]:
-    if frames.scf_converged[-1]:
-        return []
-    message = "the last ionic step did not reach EDIFF within NELM electronic steps: energy and forces do not count"
-    return [Finding(code="scf", severity="failure", message=message)]
+    findings = []
+    if not frames.scf_converged[-1]:
+        message = "the last ionic step did not reach EDIFF within NELM electronic steps: energy and forces do not count"
+        findings.append(Finding(code="scf", severity="failure", message=message))
+    others = [i + 1 for i, converged in enumerate(frames.scf_converged[:-1]) if not converged]
+    if others:
+        which = ", ".join(map(str, others[:10])) + (" ..." if len(others) > 10 else "")
+        message = (
+            f"{len(others)} of {len(frames.energies)} ionic steps did not reach EDIFF within NELM electronic steps "
+            f"({which}): they are no training labels"
+        )
+        findings.append(Finding(code="scf on the way", severity="warning", message=message))
+    return findings
 
 
 def _finite_energies(frames: FrameSeries) -> list[Finding]:
@@ -182,6 +197,10 @@ def _moments(magmoms: Sequence[float] | None, initial: Sequence[float]) -> list[
     bad = [i for i, value in enumerate(magmoms) if not np.isfinite(value)]
     if bad:
         return [Finding(code="moments", severity="failure", message=f"moments of sites {bad} are not finite")]
+    huge = [i for i, value in enumerate(magmoms) if abs(value) > LARGEST_MOMENT]
+    if huge:
+        message = f"moments of sites {huge} exceed {LARGEST_MOMENT:g} muB, which no ion has"
+        return [Finding(code="moments", severity="failure", message=message)]
     flipped = [i for i, (m, m0) in enumerate(zip(magmoms, initial, strict=True)) if m0 > 1 and m < -1]
     if flipped:
         message = f"moments of sites {flipped} turned against the ferromagnetic order"

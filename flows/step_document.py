@@ -59,12 +59,16 @@ class StepContext:
 
 @dataclass
 class RunRecord:
-    """What a run left: outputs, frames of its forerunners, how its inputs changed, and the engine's own account."""
+    """What a run left: outputs, frames of its forerunners, how its inputs changed, and the engine's own account.
+
+    `noticed` holds what the engine said and what was done about it.
+    """
 
     outputs: VaspOutputs
     earlier: list[FrameSeries] = field(default_factory=list)
     drift: Drift = field(default_factory=Drift)
     details: dict[str, Any] = field(default_factory=dict)
+    noticed: list[Finding] = field(default_factory=list)
 
 
 def step_document(context: StepContext, prepared: StepStructure, record: RunRecord, folder: Path) -> VaspStepDoc:
@@ -72,7 +76,7 @@ def step_document(context: StepContext, prepared: StepStructure, record: RunReco
     outputs, frames = record.outputs, record.outputs.frames
     initial = [float(m) for m in prepared.structure.site_properties["magmom"]]
     achieved = _achieved(context, prepared, outputs)
-    run = RunFindings(outputs.stopped, tuple(record.drift.findings), context.on_lost_ordering)
+    run = RunFindings(outputs.stopped, tuple(record.drift.findings), context.on_lost_ordering, tuple(record.noticed))
     audit = audit_step(
         context.step, frames, outputs.final_magmoms, initial, achieved, context.protocol, context.reference, run
     )

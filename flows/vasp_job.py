@@ -38,6 +38,7 @@ from .harvest import archived_frames, killed_frames, was_restarted
 from .rescue import WAVECAR, drop_wavecar, take_wavecar, uses_wavecar
 from .start_file import write_start_file
 from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
+from .vasp_messages import message_findings
 from .vasp_outputs import UnreadableOutputsError, VaspOutputs, read_vasp_outputs
 
 _TO_ZIP = [name for name in _FILES_TO_ZIP if name != WAVECAR]
@@ -172,7 +173,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         first_lattice, restarted = outputs.frames.lattices[0], was_restarted(folder)
         drift = input_drift(written, folder, first_lattice, outputs.potcar_titles, restarted)
         clock.lap("parsing")
-        document = step_document(context, start, RunRecord(outputs, earlier, drift), folder)
+        record = RunRecord(outputs, earlier, drift, noticed=message_findings(folder))
+        document = step_document(context, start, record, folder)
         clock.lap("audit")
         how = "atomate" if SETTINGS.VASP_ZIP_FILES is True and uses_wavecar(self) else SETTINGS.VASP_ZIP_FILES
         gzip_output_folder(directory=folder, setting=how, files_list=_TO_ZIP)
