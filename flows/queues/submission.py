@@ -13,9 +13,13 @@ from ...stores.builders import pending, record_failure
 from ...stores.connect import Stores
 from ...stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from ..campaign import configuration_flow
-from ..failures import REMEDIES
 from ..runner import Prepared
 from .jobs import ALIVE, BROKEN, JobQueue, QueuedJob, by_configuration, of_state
+
+REMEDY = (
+    "read queue.out and queue.err in the folder: if the queue killed the job, ask for more time or memory "
+    "(`launch:` in the campaign file), then `valenceflow retry` and run the campaign again"
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,9 @@ def hand_over(prepared: Prepared, queue: JobQueue) -> Iterator[HandedOver]:
             continue
         if mine:
             queue.drop(mine)
-        flow = configuration_flow(prepared.campaign, configuration, docs, folders=_folders(mine))
+        flow = configuration_flow(
+            prepared.campaign, configuration, docs, _folders(queued.get(configuration.configuration_id, []))
+        )
         _stop_in_time(flow, queue)
         yield HandedOver(configuration, tuple(queue.submit(flow)))
 
@@ -83,7 +89,7 @@ def current_jobs(configuration: ConfigurationDoc, queued: dict[str, list[QueuedJ
 
 
 def _folders(jobs: Sequence[QueuedJob]) -> list[Path]:
-    """Run folders of earlier jobs that can be looked into from here."""
+    """Run folders of earlier jobs, of all attempts, that can be looked into from here."""
     return [Path(job.folder) for job in jobs if job.folder and Path(job.folder).is_dir()]
 
 
@@ -133,7 +139,7 @@ def _vanished(configuration: ConfigurationDoc, job: QueuedJob, place: str) -> Fa
         ),
         reason="vanished",
         message=f"{step}: vanished: job {job.queue_id} of {place} is {job.state}: {error}",
-        remedy=REMEDIES["vanished"],
+        remedy=REMEDY,
         exception=error,
         folder=f"{socket.gethostname()}:{job.folder}",
     )

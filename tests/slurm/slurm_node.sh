@@ -74,6 +74,7 @@ start)
     echo "$SLURM_CONF"
     ;;
 stop)
+    scancel --user="$(id -un)" 2>/dev/null || true
     for daemon in slurmd slurmctld; do
         if [ -f "$node/$daemon.pid" ]; then
             kill "$(cat "$node/$daemon.pid")" 2>/dev/null || true

@@ -1,0 +1,184 @@
+"""Commented configuration of a cluster: stores, jobflow-remote, FireWorks, and an allocation that needs neither.
+
+Templates are files in `templates/`; every value goes in quoted for where it stands (YAML or shell).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from .wall_time import wall_time_s
+
+SCHEDULERS = {"slurm": "SLURM", "pbs": "PBS"}
+"""Schedulers that both queue managers can ask for nodes, with FireWorks' names."""
+
+FILES = {
+    "store.yaml": "where documents are kept (MongoDB); `store:` of a campaign file",
+    "jobflow-remote.yaml": "a project of jobflow-remote, for `run --launch remote`; goes into ~/.jfremote/",
+    "my_launchpad.yaml": "FireWorks' database, for `run --launch fireworks`",
+    "my_fworker.yaml": "FireWorks' worker",
+    "my_qadapter.yaml": "FireWorks' way into the queue",
+    "allocation.sbatch": "the way without MongoDB: runs a campaign inside an allocation and requeues itself",
+}
+"""What is written, and what for."""
+
+_SECRET = frozenset({"store.yaml", "jobflow-remote.yaml", "my_launchpad.yaml"})
+
+
+@dataclass(frozen=True)
+class ClusterAnswers:
+    """What a cluster is like.
+
+    Attributes
+    ----------
+    scheduler : slurm or pbs (the allocation is written for slurm alone).
+    work_dir : where jobs run, on a disk that the nodes see.
+    vasp_cmd : what starts VASP inside a job.
+    potcars : PMG_VASP_PSP_DIR on the nodes.
+    activate : shell command that makes `valenceflow` and `jf` available in a job.
+    account, partition : empty for the cluster's default.
+    nodes, ntasks, time : of one job; time as the scheduler writes it.
+    workers : configurations at once in an allocation.
+    max_jobs : jobs in the queue at once.
+    mongo_* : the database.
+    """
+
+    scheduler: str = "slurm"
+    work_dir: str = "/scratch/valenceflow"
+    vasp_cmd: str = "srun vasp_std"
+    potcars: str = "/path/to/potcars"
+    activate: str = "source ~/valenceflow/.venv/bin/activate"
+    account: str = ""
+    partition: str = ""
+    nodes: int = 1
+    ntasks: int = 40
+    time: str = "24:00:00"
+    workers: int = 1
+    max_jobs: int = 50
+    project: str = "valenceflow"
+    worker: str = "cluster"
+    mongo_host: str = "localhost"
+    mongo_port: int = 27017
+    mongo_database: str = "valenceflow"
+    mongo_user: str = ""
+    mongo_password: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scheduler not in SCHEDULERS:
+            raise ValueError(f"scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
+        wall_time_s(self.time)
+        if self.nodes < 1 or self.ntasks % self.nodes:
+            raise ValueError(f"{self.ntasks} tasks on {self.nodes} nodes: as many on each node, please")
+        if not Path(self.work_dir).is_absolute():
+            raise ValueError(f"work folder {self.work_dir!r} is not an absolute path; jobs start elsewhere")
+        for name in ("activate", "vasp_cmd", "account", "partition", "work_dir", "potcars", "project", "worker"):
+            if "\n" in getattr(self, name):
+                raise ValueError(f"{name} has a line break: {getattr(self, name)!r}; write it in one line")
+
+
+def write_cluster_files(folder: Path, answers: ClusterAnswers) -> list[Path]:
+    """Write every file, or none where one is there already.
+
+    Raises
+    ------
+    ValueError
+        If a file exists.
+    """
+    there = [name for name in FILES if (folder / name).exists()]
+    if there:
+        raise ValueError(f"{folder} has {', '.join(there)}; name another folder, or move them away")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in FILES:
+        path = folder / name
+        path.touch(mode=0o600 if name in _SECRET else 0o666)
+        path.write_text(cluster_file(name, folder, answers), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def cluster_file(name: str, folder: Path, answers: ClusterAnswers) -> str:
+    """Text of one file.
+
+    Parameters
+    ----------
+    name : one of `FILES`.
+    folder : where it will be, for those that name another.
+    answers : what the cluster is like.
+    """
+    template = files(f"{__package__}.templates").joinpath(name).read_text(encoding="utf-8")
+    values = _shell_values(answers) if name.endswith(".sbatch") else _yaml_values(folder, answers)
+    return Template(template).substitute(values)
+
+
+def _yaml_values(folder: Path, answers: ClusterAnswers) -> dict[str, str]:
+    """Values as YAML scalars; JSON's strings are YAML's."""
+    plain = {name: json.dumps(value) for name, value in vars(answers).items()}
+    rlaunch = f"rlaunch -l {shlex.quote(f'{folder}/my_launchpad.yaml')} -w {shlex.quote(f'{folder}/my_fworker.yaml')}"
+    return {
+        **plain,
+        "resources": "\n".join(f"      {line}" for line in _scalars(remote_resources(answers))),
+        "queue": "\n".join(_scalars(fireworks_resources(answers))),
+        "pre_run": "\n".join(f"      {line}" for line in _in_every_job(answers)),
+        "pre_rocket": "\n".join(f"  {line}" for line in _in_every_job(answers)),
+        "rocket_launch": json.dumps(f"{rlaunch} singleshot"),
+        "fw_scheduler": SCHEDULERS[answers.scheduler],
+    }
+
+
+def remote_resources(answers: ClusterAnswers) -> dict[str, str | int]:
+    """What a job asks for, in the names of jobflow-remote's scheduler interface (QToolKit)."""
+    if answers.scheduler == "slurm":
+        asked = {"nodes": answers.nodes, "ntasks": answers.ntasks, "time": answers.time}
+        return {**asked, **_given(account=answers.account, partition=answers.partition)}
+    cores = answers.ntasks // answers.nodes
+    select = f"select={answers.nodes}:ncpus={cores}:mpiprocs={cores}"
+    return {"select": select, "walltime": answers.time, **_given(account=answers.account, queue=answers.partition)}
+
+
+def fireworks_resources(answers: ClusterAnswers) -> dict[str, str | int]:
+    """What a job asks for, in the names of FireWorks' queue adapters."""
+    if answers.scheduler == "slurm":
+        asked: dict[str, str | int] = {"nodes": answers.nodes, "ntasks": answers.ntasks}
+    else:
+        asked = {"nnodes": answers.nodes, "ppnode": answers.ntasks // answers.nodes}
+    return {**asked, "walltime": answers.time, **_given(account=answers.account, queue=answers.partition)}
+
+
+def _given(**values: str) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
+
+
+def _scalars(values: dict[str, str | int]) -> list[str]:
+    return [f"{name}: {json.dumps(value)}" for name, value in values.items()]
+
+
+def _in_every_job(answers: ClusterAnswers) -> list[str]:
+    """Lines of shell before a job."""
+    return [
+        answers.activate,
+        f"export ATOMATE2_VASP_CMD={shlex.quote(answers.vasp_cmd)}",
+        f"export PMG_VASP_PSP_DIR={shlex.quote(answers.potcars)}",
+        "export OMP_NUM_THREADS=1",
+    ]
+
+
+def _shell_values(answers: ClusterAnswers) -> dict[str, str]:
+    """Values for the allocation's script."""
+    more = [f"#SBATCH --account={answers.account}"] if answers.account else []
+    more += [f"#SBATCH --partition={answers.partition}"] if answers.partition else []
+    step = answers.vasp_cmd
+    if answers.workers > 1 and step.split()[0] == "srun":
+        per_worker = max(1, answers.ntasks // answers.workers)
+        step = f"srun --exclusive --ntasks={per_worker} {step.removeprefix('srun').strip()}"
+    return {
+        **{name: str(value) for name, value in vars(answers).items()},
+        "sbatch_more": "\n".join(more),
+        "step_cmd": shlex.quote(step),
+        "potcars": shlex.quote(answers.potcars),
+    }

@@ -1,0 +1,1 @@
+"""Commented configuration for a cluster, written by `valenceflow init cluster`."""

@@ -1,0 +1,158 @@
+"""A Slurm of one node on this machine, and projects of jobflow-remote that run on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from jobflow_remote.config.manager import ConfigManager
+from jobflow_remote.jobs.jobcontroller import JobController
+from jobflow_remote.jobs.runner import Runner
+
+from valenceflow.flows.campaign_file import Campaign, read_campaign
+from valenceflow.flows.preflight import worker_environment
+from valenceflow.flows.queues.remote import RemoteQueue
+from valenceflow.flows.runner import Prepared, make_folder, plan, prepare
+
+SCRIPT = Path(__file__).with_name("slurm_node.sh")
+ENGINE = "rehearsal:springs"
+_STATES = ["CHECKED_OUT", "UPLOADED", "RUN_FINISHED", "DOWNLOADED"]
+CAMPAIGN = """\
+name: trial
+host: olivine-NaFePO4
+couple: Fe2+/Fe3+
+working_ion: {Na: {fraction: [1/2], orderings: {sample: 1, seed: 1}}}
+charge: {sample: 2, seed: 1}
+store: store.yaml
+end_members: false
+"""
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """SLURM_CONF of a running Slurm."""
+    if shutil.which("sbatch") is None or shutil.which("munged") is None:
+        pytest.skip("no Slurm here: apt-get install slurm-wlm munge")
+    if os.geteuid() != 0:
+        pytest.skip("bringing up a Slurm takes root")
+    folder = tmp_path_factory.mktemp("slurm")
+    port = 6817 + 2 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    environment = {**os.environ, "VALENCEFLOW_SLURM_PORT": str(port)}
+    subprocess.run([SCRIPT, "start", folder], check=True, capture_output=True, timeout=60, env=environment)
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    yield folder / "slurm.conf"
+    del os.environ["SLURM_CONF"]
+    subprocess.run([SCRIPT, "stop", folder], check=True, timeout=60)
+
+
+@dataclass
+class Trial:
+    """A campaign whose jobs go through jobflow-remote to Slurm."""
+
+    campaign: Campaign
+    controller: JobController
+    runner: Runner
+
+    def prepared(self) -> Prepared:
+        """The campaign as `run` prepares it."""
+        return prepare(self.campaign, ENGINE, plan(self.campaign, ENGINE))
+
+    def queue(self, fault: str | None = None) -> RemoteQueue:
+        """Its queue, for jobs of the stand-in."""
+        environment = worker_environment(self.campaign, ENGINE, fault)
+        return RemoteQueue(self.controller, self.campaign.file.launch.remote, environment)
+
+    def run_until(self, condition: Callable[[], bool], seconds: int = 120) -> None:
+        """Let the runner work until something is so."""
+        end = time.monotonic() + seconds
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `run`
+            while not condition():
+                assert time.monotonic() < end, f"not so after {seconds} s: {self.states()}"
+                self.runner.checkout()
+                self.runner.advance_state(_STATES)
+                self.runner.check_run_status()
+                time.sleep(0.5)
+
+    def has_left(self, name: str) -> Callable[[], bool]:
+        """Whether some job has written a file that is not empty."""
+        return lambda: any(p.stat().st_size for p in self.campaign.path.parent.glob(f"work/*/*/*/*/{name}"))
+
+    def states(self) -> list[str]:
+        """State of every job."""
+        return [job.state for job in self.queue().jobs("trial")]
+
+    def run(self, seconds: int = 300) -> None:
+        """Let the runner work until every job has ended, at most so long."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # jobflow-remote 1.0.1 uses what monty and pydantic deprecate
+            self.runner.run_all_jobs(max_seconds=seconds)
+
+
+@pytest.fixture
+def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Trial]:
+    """Make a trial from lines to add to the campaign file.
+
+    jobflow-remote's queue wants MongoDB; a MemoryStore serves where controller and runner share it in one process.
+    """
+
+    def make(more: str = "") -> Trial:
+        job_store = {
+            "@module": "jobflow.core.store",
+            "@class": "JobStore",
+            "docs_store": _store(tmp_path, "jobs"),
+            "additional_stores": {"data": {**_store(tmp_path, "data"), "key": "blob_uuid"}},
+        }
+        (tmp_path / "store.yaml").write_text(yaml.safe_dump({"JOB_STORE": job_store}), encoding="utf-8")
+        projects = tmp_path / "projects"
+        projects.mkdir()
+        (projects / "trial.yaml").write_text(yaml.safe_dump(_project(tmp_path, job_store)), encoding="utf-8")
+        monkeypatch.setattr("jobflow_remote.SETTINGS.projects_folder", str(projects))
+        (tmp_path / "campaign.yaml").write_text(CAMPAIGN + more, encoding="utf-8")
+        campaign = read_campaign(tmp_path / "campaign.yaml")
+        make_folder(campaign.folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `Trial.run`
+            return _trial(campaign)
+
+    return make
+
+
+def _trial(campaign: Campaign) -> Trial:
+    controller = JobController.from_project(ConfigManager().get_project("trial"))
+    controller.reset(reset_output=False)
+    runner = Runner("trial")
+    runner.job_controller = controller
+    return Trial(campaign, controller, runner)
+
+
+def _store(folder: Path, collection: str) -> dict[str, str]:
+    path = str(folder / "store.sqlite")
+    return {"@module": "valenceflow.stores.sqlite", "@class": "SQLiteStore", "path": path, "collection": collection}
+
+
+def _project(folder: Path, job_store: dict[str, object]) -> dict[str, object]:
+    return {
+        "name": "trial",
+        "runner": {"delay_checkout": 1, "delay_check_run_status": 1, "delay_advance_status": 1, "max_step_attempts": 1},
+        "workers": {
+            "cluster": {
+                "type": "local",
+                "scheduler_type": "slurm",
+                "work_dir": str(folder / "work"),
+                "pre_run": f'export PATH="{Path(sys.executable).parent}:$PATH" OMP_NUM_THREADS=1',
+                "resources": {"nodes": 1, "ntasks": 1, "time": "00:10:00"},
+            }
+        },
+        "queue": {"store": {"type": "MemoryStore", "collection_name": "jobs"}},
+        "jobstore": job_store,
+    }
