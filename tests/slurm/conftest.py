@@ -17,7 +17,6 @@ import yaml
 from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.jobs.jobcontroller import JobController
 from jobflow_remote.jobs.runner import Runner
-
 from valenceflow.flows.campaign_file import Campaign, read_campaign
 from valenceflow.flows.preflight import worker_environment
 from valenceflow.flows.queues.remote import RemoteQueue

@@ -6,7 +6,6 @@ import subprocess
 import time
 
 import pytest
-
 from valenceflow.flows.queues.jobs import ALIVE, of_state
 from valenceflow.flows.queues.submission import hand_over, note_vanished
 from valenceflow.flows.retry import mark_for_retry

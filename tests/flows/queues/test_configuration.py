@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobflow_remote.config.base import Project
 from qtoolkit.io import scheduler_mapping
-
 from valenceflow.flows.queues.configuration import FILES, ClusterAnswers, cluster_file, write_cluster_files
 from valenceflow.stores.connect import stores_from_yaml
 
@@ -68,7 +67,7 @@ def test_fireworks_reads_its_files(written):
 
 
 def test_files_with_passwords_are_their_owners_alone(written):
-    folder, answers = written
+    folder, _ = written
     for path in folder.iterdir():
         holds = 'p\\"w' in path.read_text()
         assert (path.stat().st_mode & 0o077 == 0) == holds, path
@@ -77,7 +76,7 @@ def test_files_with_passwords_are_their_owners_alone(written):
 def test_nothing_is_written_over(written):
     folder, answers = written
     (folder / "store.yaml").unlink()
-    with pytest.raises(ValueError, match="has jobflow-remote.yaml, my_launchpad.yaml"):
+    with pytest.raises(ValueError, match=r"has jobflow-remote\.yaml, my_launchpad\.yaml"):
         write_cluster_files(folder, answers)
     assert not (folder / "store.yaml").exists()
 
