@@ -31,6 +31,7 @@ from ..inputs.vasp_sets import DEFAULT_PROTOCOL, ChargeOrderedSetGenerator, rela
 from ..stores.documents import FailureDoc, RunHistory, StepIntent, StepKind, VaspStepDoc
 from .audit import AuditReference, OnLostOrdering
 from .custody import fresh_wall_clock, patient_custodian
+from .diagnosis import output_problems
 from .drift import WrittenInputs, input_drift
 from .failures import failure_doc
 from .follow_up import StartingPoint, follow_up, next_start
@@ -39,7 +40,7 @@ from .rescue import WAVECAR, drop_wavecar, take_wavecar, uses_wavecar
 from .start_file import write_start_file
 from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
 from .vasp_messages import message_findings
-from .vasp_outputs import UnreadableOutputsError, VaspOutputs, read_vasp_outputs
+from .vasp_outputs import UnreadableOutputsError, VaspOutputs, read_vasp_outputs, step_findings
 
 _TO_ZIP = [name for name in _FILES_TO_ZIP if name != WAVECAR]
 """A WAVECAR is gigabytes that do not compress, and the next run starts from it or it is removed."""
@@ -173,7 +174,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         first_lattice, restarted = outputs.frames.lattices[0], was_restarted(folder)
         drift = input_drift(written, folder, first_lattice, outputs.potcar_titles, restarted)
         clock.lap("parsing")
-        record = RunRecord(outputs, earlier, drift, noticed=message_findings(folder))
+        noticed = [*step_findings(outputs), *message_findings(folder)]
+        record = RunRecord(outputs, earlier, drift, noticed=noticed)
         document = step_document(context, start, record, folder)
         clock.lap("audit")
         how = "atomate" if SETTINGS.VASP_ZIP_FILES is True and uses_wavecar(self) else SETTINGS.VASP_ZIP_FILES
@@ -191,7 +193,9 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
             task.task_label = self.name
             return read_vasp_outputs(folder, task)
         except Exception as error:  # emmet and pymatgen raise many kinds for files that are missing or cut off
-            raise UnreadableOutputsError(f"{type(error).__name__}: {error}") from error
+            found = output_problems(folder)
+            told = ValueError(f"{found} ({type(error).__name__}: {error})") if found else error
+            raise UnreadableOutputsError(str(told)) from told
 
     def _write_inputs(self, folder: Path, start: StepStructure, prev_dir: str | Path | None) -> WrittenInputs:
         generator = self.input_set_generator

@@ -16,7 +16,7 @@ from emmet.core.vasp.calculation import Calculation
 from emmet.core.vasp.calculation import IonicStep as EmmetIonicStep
 from pymatgen.core import Structure
 
-from ..stores.documents import Engine, FrameSeries
+from ..stores.documents import Engine, Finding, FrameSeries
 from ..stores.outcar import IonicStepRecord, read_outcar
 from ..stores.provenance import engine_of
 from ..stores.vasprun_steps import KBAR_TO_EV_PER_A3, IonicStep, extrapolated_energy, scf_converged
@@ -40,6 +40,8 @@ class VaspOutputs:
     elapsed_s : wall time that VASP reports.
     stopped : STOPCAR ended the run.
     potcar_titles : TITEL of each POTCAR block, as the outputs name them.
+    n_outcar_steps : ionic steps in OUTCAR; None for an engine that has none.
+    nsw : largest number of ionic steps, or None.
     """
 
     frames: FrameSeries
@@ -50,6 +52,8 @@ class VaspOutputs:
     elapsed_s: float | None
     stopped: bool
     potcar_titles: list[str]
+    n_outcar_steps: int | None = None
+    nsw: int | None = None
 
 
 def find_output(folder: Path, name: str) -> Path:
@@ -88,7 +92,8 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
         raise ValueError(
             f"{folder.name}: vasprun.xml holds no ionic step; the run stopped before the first one was done"
         )
-    nelm = (calculation.input.parameters or {}).get("NELM")
+    parameters = calculation.input.parameters or {}
+    nelm = parameters.get("NELM")
     plain = [_plain_step(step) for step in steps]
     symbols = _symbols(steps[0])
     frames = frame_series(symbols, plain, record.steps, nelm, "final")
@@ -101,7 +106,34 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
         )
     engine = engine_of(calculation.vasp_version or record.version or "")
     titles = [str(spec.titel) for spec in list(calculation.input.potcar_spec or ()) if spec.titel]
-    return VaspOutputs(frames, task, structure, final, engine, record.elapsed_s, record.stopped, titles)
+    return VaspOutputs(
+        frames,
+        task,
+        structure,
+        final,
+        engine,
+        record.elapsed_s,
+        record.stopped,
+        titles,
+        n_outcar_steps=len(record.steps),
+        nsw=parameters.get("NSW"),
+    )
+
+
+def step_findings(outputs: VaspOutputs) -> list[Finding]:
+    """Whether the files agree on the number of ionic steps, and whether NSW ended a run that was not done."""
+    n_steps = len(outputs.frames.energies)
+    findings = []
+    if outputs.n_outcar_steps not in (None, n_steps):
+        message = (
+            f"OUTCAR has {outputs.n_outcar_steps} ionic steps where vasprun.xml has {n_steps}: moments may be those of "
+            "other steps"
+        )
+        findings.append(Finding(code="steps", severity="warning", message=message))
+    if outputs.nsw is not None and 1 < outputs.nsw <= n_steps and not outputs.stopped:
+        message = f"the run ended because NSW = {outputs.nsw} ionic steps were done"
+        findings.append(Finding(code="steps", severity="info", message=message))
+    return findings
 
 
 def last_calculation(task: TaskDoc | None) -> Calculation | None:
