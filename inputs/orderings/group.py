@@ -7,7 +7,7 @@ order. One operation moves all sublattices together: making each canonical on it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import comb
@@ -142,6 +142,11 @@ def checked_bits(bits: ArrayLike, length: int, what: str) -> Bits:
     return array
 
 
+def smallest_image(bits: Bits, permutations: NDArray[np.int_]) -> Bits:
+    """(n_sites,) smallest image of an arrangement under a group, as bits."""
+    return _smallest_row(bits[permutations])
+
+
 def _smallest_row(rows: Bits) -> Bits:
     packed = np.packbits(rows, axis=1)
     best: Bits = rows[min(range(len(rows)), key=lambda i: packed[i].tobytes())]
@@ -216,26 +221,63 @@ def _cell_index(cell: HostSupercell, translations: NDArray[np.int_]) -> NDArray[
     return np.array([table[tuple(row)] for row in translations.tolist()])
 
 
-def cycle_lengths(permutation: NDArray[np.int_]) -> list[int]:
-    """Lengths of the cycles of one permutation."""
-    seen, lengths = np.zeros(len(permutation), dtype=bool), []
-    for start in range(len(permutation)):
-        length, i = 0, start
+def cycles(permutation: NDArray[np.int_]) -> list[list[int]]:
+    """Sites of each cycle of one permutation."""
+    image = permutation.tolist()
+    seen, found = [False] * len(image), []
+    for start in range(len(image)):
+        cycle, i = [], start
         while not seen[i]:
             seen[i] = True
-            i, length = int(permutation[i]), length + 1
-        if length:
-            lengths.append(length)
-    return lengths
+            cycle.append(i)
+            i = image[i]
+        if cycle:
+            found.append(cycle)
+    return found
 
 
-def _fixed_arrangements(lengths: Sequence[int], n_ones: int) -> int:
-    """Arrangements with `n_ones` ones that a permutation with these cycles leaves as they are."""
-    ways = [1] + [0] * n_ones
-    for length in lengths:
-        for total in range(n_ones, length - 1, -1):
-            ways[total] += ways[total - length]
-    return ways[n_ones]
+def cycle_lengths(permutation: NDArray[np.int_]) -> list[int]:
+    """Lengths of the cycles of one permutation."""
+    return [len(cycle) for cycle in cycles(permutation)]
+
+
+CycleType = tuple[int, ...]
+"""Number of cycles of each length, from length 1 on."""
+
+
+def cycle_types(permutations: NDArray[np.int_]) -> list[CycleType]:
+    """Cycle type of every permutation.
+
+    Parameters
+    ----------
+    permutations : (n_operations, n_sites).
+    """
+    n_operations, n_sites = permutations.shape
+    sites = np.arange(n_operations * n_sites)
+    moved = (permutations + n_sites * np.arange(n_operations)[:, None]).ravel()
+    lengths, image, power = np.zeros_like(moved), moved, 1
+    while True:
+        lengths[(lengths == 0) & (image == sites)] = power
+        if lengths.all():
+            break
+        image, power = moved[image], power + 1
+    lengths = lengths.reshape(permutations.shape)
+    counts = np.stack([(lengths == length).sum(axis=1) // length for length in range(1, power + 1)], axis=1)
+    return [tuple(row) for row in counts.tolist()]
+
+
+def _fixed_arrangements(cycles_of_length: CycleType, n_ones: int) -> int:
+    """Arrangements with `n_ones` ones that a permutation of this cycle type leaves as they are."""
+    ways = {0: 1}  # ways to fill the cycles so far, by the ones they hold
+    for length, number in enumerate(cycles_of_length, 1):
+        after: dict[int, int] = {}
+        for full in range(min(number, n_ones // length) + 1):
+            choices = comb(number, full)
+            for ones, before in ways.items():
+                if ones + full * length <= n_ones:
+                    after[ones + full * length] = after.get(ones + full * length, 0) + choices * before
+        ways = after
+    return ways.get(n_ones, 0)
 
 
 def burnside_count(permutations: NDArray[np.int_], n_ones: int) -> int:
@@ -248,7 +290,8 @@ def burnside_count(permutations: NDArray[np.int_], n_ones: int) -> int:
     """
     if len(permutations) == 1:
         return comb(permutations.shape[1], n_ones)
-    total = sum(_fixed_arrangements(cycle_lengths(row), n_ones) for row in permutations)
+    types = Counter(cycle_types(permutations))
+    total = sum(times * _fixed_arrangements(of_type, n_ones) for of_type, times in types.items())
     if total % len(permutations):
         raise ValueError(f"{len(permutations)} permutations are no group: their fixed points sum to {total}")
     return total // len(permutations)
@@ -256,9 +299,9 @@ def burnside_count(permutations: NDArray[np.int_], n_ones: int) -> int:
 
 def joint_burnside_count(group: OrderingGroup, n_occupied: int, n_high: int) -> int:
     """Count joint orderings of working ions and charges by Burnside's lemma."""
-    pairs = zip(group.working_permutations, group.redox_permutations, strict=True)
+    types = Counter(zip(cycle_types(group.working_permutations), cycle_types(group.redox_permutations), strict=True))
     total = sum(
-        _fixed_arrangements(cycle_lengths(w), n_occupied) * _fixed_arrangements(cycle_lengths(c), n_high)
-        for w, c in pairs
+        times * _fixed_arrangements(working, n_occupied) * _fixed_arrangements(redox, n_high)
+        for (working, redox), times in types.items()
     )
     return total // group.order
