@@ -40,10 +40,12 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             "working_key",
             "energy_per_fu",
             "latest",
+            "energy_above_hull",
         ),
     ),
+    "compositions": ("summary_id", ("host", "engine", "fraction")),
     "failures": ("uuid", ("intent.configuration_id", "reason")),
-    "runs": ("run_id", ("place", "checksum", "state", "labelling_id", "protocol_hash")),
+    "runs": ("run_id", ("place", "state", "source", "labelling_id", "protocol_hash", "calculation_id")),
     "frames": (
         "frame_id",
         (

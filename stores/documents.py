@@ -278,6 +278,13 @@ class ChargeOrderedCalculationDoc(Document):
     magmoms_redox: list[float] | None = Field(description="(n_redox,) final moments in host order, muB")
     max_force: float | None = Field(description="largest force at the end, eV/A")
     volume_per_fu: float | None = Field(description="A^3 per formula unit")
+    relative_energy_mev_per_fu: float | None = Field(
+        default=None, description="energy against the end members (paper Eq. 1), meV per formula unit; set by `build`"
+    )
+    energy_above_hull_mev_per_fu: float | None = Field(
+        default=None, description="height above the hull between the end members, meV per formula unit; set by `build`"
+    )
+    energy_above_hull: float | None = Field(default=None, description="the same, eV/atom; set by `build`")
     n_ionic_steps: dict[str, int] = Field(description="step -> ionic steps, all its runs together")
     n_runs: dict[str, int] = Field(default_factory=dict, description="step -> VASP runs: first, continuations, rescues")
     steps: dict[str, Any] = Field(description="step -> VaspStepDoc or FailureDoc without bulk data")

@@ -6,13 +6,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .frames import RunDoc
+from .frames import Collections, RunDoc
 from .ingest_run import Part
-
-if TYPE_CHECKING:
-    from .connect import Stores
 
 _FULL = 400
 """Frames that are written at once: few transactions, little memory."""
@@ -26,7 +23,7 @@ class FrameWriter:
     stores : where to.
     """
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Collections) -> None:
         self._stores = stores
         self._runs: dict[str, dict[str, Any]] = {}
         self._blocks: list[dict[str, Any]] = []

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,17 +38,48 @@ from pydantic import BaseModel, ConfigDict, Field
 from .frame_arrays import FrameArrays, FrameBlock, IntArray
 
 if TYPE_CHECKING:
-    from .connect import Stores
+    from maggma.core import Store
 
 FrameStep = Literal["surrogate relax", "relax", "static", "MD", "other"]
 """`other`: nudged elastic band, dielectric, phonon and such, and frames of data sets that do not say."""
 
-Source = Literal["campaign", "vasp folder", "task document", "ase set"]
+Source = Literal["campaign", "vasp folder", "task document", "ase set", "calculation"]
+"""`calculation` is no source of frames: it notes that all runs of a calculation were looked at."""
+
 Verdict = Literal["resolved", "ambiguous", "delocalised", "unbalanced", "no moments", "no couple"]
 LabelSource = Literal["moments", "bader", "stated", "composition", "none"]
 Surrogate = Literal["exclude", "only"]
 
 _BATCH = 256
+
+
+class Collections(Protocol):
+    """What frames are read from: `stores.connect.Stores`, or collections by name."""
+
+    @property
+    def place(self) -> str:
+        """Where the documents are, for messages."""
+        ...
+
+    def collection(self, name: str) -> Store:
+        """A collection, connected."""
+        ...
+
+
+@dataclass(frozen=True)
+class NamedStores:
+    """Collections by name, for builders, which are handed theirs one by one."""
+
+    stores: Mapping[str, Store]
+
+    @property
+    def place(self) -> str:
+        """Names of the stores."""
+        return ", ".join(str(store.name) for store in self.stores.values())
+
+    def collection(self, name: str) -> Store:
+        """One of them."""
+        return self.stores[name]
 
 
 class _Document(BaseModel):
@@ -170,6 +201,13 @@ class RunDoc(_Document):
     options_hash: str = Field(default="", description="of the options that it was read with")
     protocol_hash: str | None = None
     element_settings: dict[str, str] = Field(default_factory=dict, description="element -> U and pseudopotential")
+    fixed_states: dict[str, int] = Field(
+        default_factory=dict, description="element -> oxidation state that the run's host gives, e"
+    )
+    couples: list[dict[str, Any]] = Field(
+        default_factory=list, description="redox couples that the run was made for, in full; empty: not said"
+    )
+    calculation_id: str | None = Field(default=None, description="document of `calculations`; None: ingested")
     labelling_id: str | None = Field(default=None, description="labels of all its frames are of this labelling")
 
 
@@ -188,7 +226,7 @@ class Frame:
 
 
 def iter_frames(
-    stores: Stores,
+    stores: Collections,
     criteria: Mapping[str, Any] | None = None,
     *,
     surrogate: Surrogate = "exclude",
@@ -216,7 +254,7 @@ def iter_frames(
 
 
 def iter_frame_docs(
-    stores: Stores,
+    stores: Collections,
     criteria: Mapping[str, Any] | None = None,
     *,
     surrogate: Surrogate = "exclude",
@@ -237,7 +275,7 @@ def frame_criteria(criteria: Mapping[str, Any] | None, surrogate: Surrogate) -> 
     return {"$and": [dict(criteria), side]} if criteria else side
 
 
-def with_arrays(stores: Stores, documents: Sequence[Mapping[str, Any]]) -> Iterator[Frame]:
+def with_arrays(stores: Collections, documents: Sequence[Mapping[str, Any]]) -> Iterator[Frame]:
     """Join frame documents with their arrays, in the order given; they hold `block_id` and `row`.
 
     Raises
@@ -257,7 +295,7 @@ def with_arrays(stores: Stores, documents: Sequence[Mapping[str, Any]]) -> Itera
             yield Frame(document, block.frame(document["row"]))
 
 
-def read_blocks(stores: Stores, block_ids: Iterable[str]) -> dict[str, FrameBlock]:
+def read_blocks(stores: Collections, block_ids: Iterable[str]) -> dict[str, FrameBlock]:
     """Blocks by id; those that are missing are left out."""
     found = stores.collection("frame_arrays").query({"block_id": {"$in": list(block_ids)}})
     return {document["block_id"]: FrameBlock.from_document(document) for document in found}

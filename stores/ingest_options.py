@@ -58,6 +58,12 @@ class IngestOptions(BaseModel):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def own_charges(self) -> dict[str, int]:
+        """Fixed oxidation states that were given and are not the shipped ones."""
+        shipped = shipped_fixed_states()
+        return {element: state for element, state in self.fixed.items() if shipped.get(element) != state}
+
+    @property
     def redox_elements(self) -> frozenset[str]:
         """Elements whose oxidation state is read."""
         return frozenset(couple.element for couple in self.couples)

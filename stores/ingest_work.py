@@ -162,6 +162,7 @@ def _guarded(order: Order, place: str, source: Callable[[], Readable], group: st
             return Taken(known, unchanged=True)
         with spool.open("wb") as out:
             run = readable.take(order.options, place, group, partial(_write, out))
+        run.fixed_states = order.options.own_charges
         return Taken(run, spool)
     except PassOver as reason:
         passed = reason
