@@ -15,7 +15,7 @@ from ..inputs.orderings.group import Bits, JointKey, joint_burnside_count, order
 from ..inputs.orderings.identity import key_of, read_structure
 from ..inputs.orderings.lowest import lowest_finder
 from ..inputs.orderings.mapping import map_onto
-from ..inputs.orderings.spaces import Member, OrderingSpace
+from ..inputs.orderings.spaces import ChargeSpace, Member, WorkingSpace
 from ..inputs.orderings.strata import Chosen, LowestFinder, Stratum, select
 from .campaign_file import Campaign
 
@@ -67,7 +67,7 @@ class OrderingChooser:
         if n_working in (0, self.group.n_working):
             bits = np.full(self.group.n_working, n_working > 0)
             return [Chosen(Member(bits, 1), ("end member",))]
-        space = OrderingSpace(self.group, n_working)
+        space = WorkingSpace(self.group, n_working)
         given: list[tuple[Member, Stratum]] = [
             (space.member(bits), "file") for bits in self._working_files.values() if bits.sum() == n_working
         ]
@@ -82,7 +82,7 @@ class OrderingChooser:
             return [ChargeOrdering(np.full(self.group.n_redox, n_high > 0), 1, ("end member",))]
         if choice.free:
             return [ChargeOrdering(None, 1, ("free",))]
-        space = OrderingSpace.of_charges(self.group, working, n_high)
+        space = ChargeSpace.at(self.group, working, n_high)
         if choice.strata.all:
             self.check_number(space.distinct, f"charge: all at one {self.campaign.file.ion} ordering")
         given = [*self._given(space, self._references, "reference"), *self._given(space, self._charge_files, "file")]
@@ -126,9 +126,7 @@ class OrderingChooser:
     def _find_lowest(self) -> LowestFinder:
         return lowest_finder(ElectrostaticModel(self.campaign.cell, self.campaign.couple))
 
-    def _given(
-        self, space: OrderingSpace, files: dict[str, JointKey], stratum: Stratum
-    ) -> list[tuple[Member, Stratum]]:
+    def _given(self, space: ChargeSpace, files: dict[str, JointKey], stratum: Stratum) -> list[tuple[Member, Stratum]]:
         here = [key.charge for key in files.values() if np.array_equal(key.working, space.working)]
         return [(space.member(charge), stratum) for charge in here if charge is not None]
 

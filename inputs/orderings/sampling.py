@@ -3,22 +3,18 @@
 A listed space is ranked by a hash of (seed, key). Uniform over arrangements: an orbit of multiplicity m stands in for m
 arrangements, so its place in the ranking is -ln(u) / m with u from the hash (Efraimidis and Spirakis, Inf. Process.
 Lett. 97 (2006) 181), the order in which repeated uniform draws of arrangements would first meet the orbits. A space too
-large to list is drawn from in just that way, each draw made of hashes of (seed, name, number), so that no library's
-random numbers decide.
+large to list is drawn from in just that way (`random_orbits`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable
 from math import comb
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from .group import Bits
 
 Weight = Literal["arrangements", "orbits"]
 
@@ -59,7 +55,7 @@ def sample_ranking(
     ValueError
         If the weight is neither of the two.
     """
-    _check_weight(weight)
+    checked_weight(weight)
     names = list(keys)
     waiting = -np.log(np.array([uniform_of(seed, name) for name in names]))
     if weight == "arrangements":
@@ -68,50 +64,8 @@ def sample_ranking(
     return ranking
 
 
-def draw_orbits(
-    permutations: NDArray[np.int_], n_ones: int, seed: int, name: str, weight: Weight = "arrangements"
-) -> Iterator[tuple[Bits, int]]:
-    """Distinct arrangements in the order in which seeded uniform draws meet them; nothing is listed.
-
-    Parameters
-    ----------
-    permutations : (n_operations, n_sites) the group that says which arrangements are one.
-    n_ones : ones in each arrangement.
-    seed, name : the sample's seed, and what tells this space from others under the same seed.
-    weight : as in `sample_ranking`.
-
-    Yields
-    ------
-    (n_sites,) bool, the smallest image, and its multiplicity. Without end: the caller takes fewer than there are.
-
-    Raises
-    ------
-    ValueError
-        If the weight is neither of the two.
-    """
-    _check_weight(weight)
-    operations = np.unique(permutations, axis=0)
-    met: set[bytes] = set()
-    for number in count():
-        images = _arrangement(f"{seed}:{name}:{number}", operations.shape[1], n_ones)[operations]
-        packed = np.packbits(images, axis=1)
-        smallest = min(range(len(images)), key=lambda row: packed[row].tobytes())
-        multiplicity = len(np.unique(packed, axis=0))
-        # A draw meets an orbit as often as it has arrangements; kept once in so many, every orbit is equally likely.
-        kept = weight == "arrangements" or uniform_of(seed, f"{name}:{number}") < 1 / multiplicity
-        if kept and packed[smallest].tobytes() not in met:
-            met.add(packed[smallest].tobytes())
-            yield images[smallest], multiplicity
-
-
-def _arrangement(text: str, n_sites: int, n_ones: int) -> Bits:
-    """Ones on the sites whose hashes are smallest: every arrangement is equally likely."""
-    hashes = [hashlib.sha256(f"{text}:{site}".encode()).digest() for site in range(n_sites)]
-    bits = np.zeros(n_sites, dtype=bool)
-    bits[sorted(range(n_sites), key=hashes.__getitem__)[:n_ones]] = True
-    return bits
-
-
-def _check_weight(weight: str) -> None:
+def checked_weight(weight: str) -> str:
+    """The weight, if it is one of the two."""
     if weight not in get_args(Weight):
         raise ValueError(f"weight = {weight!r} must be one of {', '.join(get_args(Weight))}")
+    return weight

@@ -8,7 +8,7 @@ from valenceflow.inputs.charge_states import shipped_couples
 from valenceflow.inputs.orderings.electrostatics import ElectrostaticModel
 from valenceflow.inputs.orderings.group import ordering_group
 from valenceflow.inputs.orderings.lowest import lowest_finder
-from valenceflow.inputs.orderings.spaces import OrderingSpace
+from valenceflow.inputs.orderings.spaces import ChargeSpace, WorkingSpace
 from valenceflow.inputs.orderings.strata import Selection, in_statistics, main_stratum, select, statistical_weight
 
 FE = shipped_couples()["Fe2+/Fe3+"]
@@ -23,7 +23,7 @@ def cell(small_cell):
 def space(cell):
     """Three Fe3+ on eight sites at a sodium ordering that one operation keeps: 56 arrangements, in pairs or single."""
     group = ordering_group(cell)
-    spaces = (OrderingSpace.of_charges(group, member.bits, 3) for member in OrderingSpace(group, 5).members())
+    spaces = (ChargeSpace.at(group, member.bits, 3) for member in WorkingSpace(group, 5).members())
     return next(space for space in spaces if len(space.permutations) == 2 and space.distinct < 56)
 
 
