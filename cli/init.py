@@ -1,36 +1,115 @@
-"""`valenceflow init`: a commented campaign file to start from."""
+"""`valenceflow init`: a commented campaign file to start from, filled in from a shipped host or a CIF."""
 
 from __future__ import annotations
 
+import re
+from os import path as paths
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-TEMPLATE = """\
-# A valenceflow campaign: run it with `valenceflow run {file}`; without VASP add `--engine rehearsal`.
-name: {name}                      # results go to the folder {name}/ beside this file
-host: {host}       # a shipped host, or a CIF beside this file
-supercell: [1, 1, 1]              # or a 3x3 matrix
-couple: Fe2+/Fe3+                 # also Mn2+/Mn3+, Co2+/Co3+, Ni2+/Ni3+, V3+/V4+, or your own (couples: FILE)
-# oxidation_states: {{Na: 1, P: 5, O: -2}}   # needed for a CIF: every element but the redox one
-working_ion:
-  Na:
-    fraction: [1/2]               # occupied sites / sites of the full host; a number, a fraction or a list
-    orderings: {{all: true}}        # or {{sample: N, seed: S}}, or {{file: ordering.cif}}
-charge: {{all: true}}               # for EACH of them: or {{sample: N, seed: S, reference: FILE}}, or free
-protocol: paper-2026              # or dtu-polyanion, or a YAML of your own that `extends` one
-end_members: true                 # adds x = 0 and x = 1, which relative energies need
-launch: {{workers: 2}}
-"""
+if TYPE_CHECKING:
+    from ..flows.campaign_draft import Draft
+    from ..inputs.host_proposal import HostProposal
+
+DEFAULT_HOST = "olivine-NaFePO4"
+CRYSTALS = (".cif", ".vasp", "poscar")
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("campaign.yaml"),
-    host: Annotated[str, typer.Option(help="A shipped host, or a CIF.")] = "olivine-NaFePO4",
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The file to write; default: named after the host.", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(help="A shipped host, or a CIF.")] = DEFAULT_HOST,
+    working_ion: Annotated[
+        str | None, typer.Option(help="The ion that moves, where a CIF holds several.", show_default=False)
+    ] = None,
+    couple: Annotated[
+        str | None,
+        typer.Option(help="The redox couple, e.g. Mn2+/Mn3+, where a CIF allows several.", show_default=False),
+    ] = None,
 ) -> None:
-    """Write a commented campaign file."""
+    """Write a commented campaign file for a host or a CIF."""
+    from ..flows.campaign_draft import Draft  # noqa: PLC0415 - pymatgen
+
+    file = _new_file(file, host)
+    proposal = _proposal(host, working_ion, couple)
+    couples = file.with_name(f"{file.stem}-couples.yaml") if proposal.drafted else None
+    draft = Draft(
+        proposal=proposal,
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).lstrip("._-") or "campaign",
+        file=str(file),
+        host=_beside(file, host) if _is_crystal(host) else host,
+        couples=None if couples is None else couples.name,
+    )
+    if couples is not None:
+        _write_new(couples, draft.couples_text())
+    _write_new(file, draft.text())
+    for line in _summary(draft):
+        typer.echo(line)
+
+
+def _new_file(file: Path | None, host: str) -> Path:
+    if file is None:
+        file = Path(f"{Path(host).stem if _is_crystal(host) else 'campaign'}.yaml")
+    if _is_crystal(str(file)):
+        raise ValueError(f"{file} is the file to write: give the crystal as `valenceflow init --host {file}`")
+    if file.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"{file} would not be known as a campaign file; name it {file}.yaml")
     if file.exists():
         raise ValueError(f"{file} exists; name another file")
-    file.write_text(TEMPLATE.format(name=file.stem, file=file, host=host), encoding="utf-8")
-    typer.echo(f"{file} written; next: valenceflow run {file} --engine rehearsal")
+    if not file.parent.is_dir():
+        raise ValueError(f"{file.parent} is no folder; make it first, or name another file")
+    return file
+
+
+def _is_crystal(host: str) -> bool:
+    return host.lower().endswith(CRYSTALS)
+
+
+def _proposal(host: str, working_ion: str | None, couple: str | None) -> HostProposal:
+    from ..inputs.host_proposal import propose_from_file, propose_from_name  # noqa: PLC0415 - pymatgen
+
+    if _is_crystal(host):
+        return propose_from_file(Path(host), working_ion, couple)
+    proposal = propose_from_name(host)
+    for option, asked, has in (
+        ("--working-ion", working_ion, proposal.host.working_ion),
+        ("--couple", couple, proposal.couple.name),
+    ):
+        if asked not in (None, has):
+            raise ValueError(f"{option} {asked} is not that of {host}, {has}; leave it out, or take a CIF as --host")
+    return proposal
+
+
+def _beside(file: Path, crystal: str) -> str:
+    """The crystal's path as the campaign file has to say it: relative to its own folder."""
+    return paths.relpath(Path(crystal).resolve(), file.resolve().parent)
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as stream:  # refuses a file that came in between
+            stream.write(text)
+    except FileExistsError as err:
+        raise ValueError(f"{file} exists; name another file") from err
+
+
+def _summary(draft: Draft) -> list[str]:
+    proposal, host = draft.proposal, draft.proposal.host
+    repeats, atoms = "x".join(str(n) for n in proposal.supercell), len(proposal.cell.structure)
+    lines = [
+        f"{draft.file} written" + (f", and {draft.couples} beside it" if draft.couples else ""),
+        f"  {host.structure.composition.reduced_formula}: {host.working_ion} moves, {proposal.couple.name}, supercell "
+        f"{repeats} ({atoms} atoms, {len(host.operations[0])} symmetry operations of the host)",
+        f"  x can be {', '.join(str(choice.fraction) for choice in proposal.mixed)}; the file asks for "
+        f"{proposal.suggested.fraction}",
+    ]
+    if "oxidation_states" in draft.open_questions:
+        lines.append(f"  proposed charges {proposal.charges}")
+    lines += [f"  {lack}" for lack in draft.lacks()]
+    if draft.open_questions:
+        lines.append(f"to be confirmed in the file before it runs: {', '.join(draft.open_questions)}")
+    return [*lines, f"next: valenceflow run {draft.file} --engine rehearsal:springs"]

@@ -95,9 +95,15 @@ class Host(BaseModel):
             raise ValueError(f"host {self.name} holds {symbol} already: choose a redox element other than {present}")
         structure = self.structure.copy()
         structure.replace_species({self.redox_element: symbol})
-        changed = {"structure": in_host_order(structure), "redox_element": symbol, "reference_cells": ()}
-        # Made anew rather than copied: a copy would keep the cached hash and operations of the old element.
-        return Host(**{name: getattr(self, name) for name in type(self).model_fields} | changed)
+        return self._changed(structure=in_host_order(structure), redox_element=symbol, reference_cells=())
+
+    def at_tolerance(self, symprec: float) -> Host:
+        """The same crystal with another symmetry tolerance, A."""
+        return self._changed(symprec=symprec)
+
+    def _changed(self, **fields: Any) -> Host:
+        # Made anew rather than copied: a copy would keep the cached hash and operations.
+        return Host(**{name: getattr(self, name) for name in type(self).model_fields} | fields)
 
 
 def _rounded_position(frac: NDArray[np.float64]) -> list[float]:
@@ -219,17 +225,24 @@ def host_from_cif(
 
 def _check_rounding(host: Host, name: str) -> None:
     """Refuse to lose symmetry without a word: with fewer operations every distinct ordering is counted many times."""
-    symbols = [site.specie.symbol for site in host.structure]
-    found, wider = len(host.operations[0]), 10 * host.symprec
-    try:
-        there = len(space_group_operations(host.structure, symbols, wider)[0])
-    except ValueError:  # so wide a tolerance joins atoms of this crystal: it says nothing
-        return
-    if there > found:
+    found, more = len(host.operations[0]), wider_symmetry(host)
+    if more is not None:
+        wider, there = more
         raise ValueError(
             f"{name}: {found} symmetry operations at {host.symprec:g} A but {there} at {wider:g} A: its numbers look "
             f"rounded; choose symprec: {wider:g} for all {there}, or symprec: {host.symprec:g} to keep the {found}"
         )
+
+
+def wider_symmetry(host: Host) -> tuple[float, int] | None:
+    """A tolerance (A) ten times the host's and the number of operations there, where it finds more; else None."""
+    symbols = [site.specie.symbol for site in host.structure]
+    wider = 10 * host.symprec
+    try:
+        there = len(space_group_operations(host.structure, symbols, wider)[0])
+    except ValueError:  # so wide a tolerance joins atoms of this crystal: it says nothing
+        return None
+    return (wider, there) if there > len(host.operations[0]) else None
 
 
 def _proposal(structure: Structure, redox_element: str) -> str:

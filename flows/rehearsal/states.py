@@ -1,7 +1,8 @@
 """Charge states that the `springs` engine knows: moments, charges and radii of the ions of its toy solid.
 
 Radii: R. D. Shannon, Acta Cryst. A32 (1976) 751, high spin, six-fold unless said otherwise, O2- four-fold.
-Initial moments are those of the couples (Fe 4/5, Mn 5/4, Co 3/4, Ni 2/3, V 2/1 muB for low/high charge).
+Initial moments are those of the couples (high spin: Fe2+/3+ 4/5, Mn2+/3+/4+ 5/4/3, Co2+/3+/4+ 3/4/5,
+Ni2+/3+/4+ 2/3/4, V3+/4+ 2/1 muB); Ni4+ has the only radius tabulated, the low-spin one.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ class Ion:
 
 
 # Fe as in published PBE+U outputs (3.76-3.79 and 4.32-4.35 muB); the others lose about 0.2 muB to ligands.
-REDOX: dict[str, tuple[Ion, Ion]] = {
+REDOX: dict[str, tuple[Ion, ...]] = {
     "Fe": (Ion(2, 0.780, 4.0, 3.775), Ion(3, 0.645, 5.0, 4.335)),
-    "Mn": (Ion(2, 0.830, 5.0, 4.8), Ion(3, 0.645, 4.0, 3.8)),
-    "Co": (Ion(2, 0.745, 3.0, 2.8), Ion(3, 0.610, 4.0, 3.8)),
-    "Ni": (Ion(2, 0.690, 2.0, 1.8), Ion(3, 0.600, 3.0, 2.8)),
+    "Mn": (Ion(2, 0.830, 5.0, 4.8), Ion(3, 0.645, 4.0, 3.8), Ion(4, 0.530, 3.0, 2.8)),
+    "Co": (Ion(2, 0.745, 3.0, 2.8), Ion(3, 0.610, 4.0, 3.8), Ion(4, 0.530, 5.0, 4.8)),
+    "Ni": (Ion(2, 0.690, 2.0, 1.8), Ion(3, 0.600, 3.0, 2.8), Ion(4, 0.480, 4.0, 3.8)),
     "V": (Ion(3, 0.640, 2.0, 1.8), Ion(4, 0.580, 1.0, 0.8)),
 }
-"""Element -> (low charge state, high charge state)."""
+"""Element -> its charge states, lowest charge first."""
 
 FIXED: dict[str, Ion] = {
     "H": Ion(1, 0.10), "Li": Ion(1, 0.76), "Na": Ion(1, 1.02), "K": Ion(1, 1.38),
@@ -54,7 +55,7 @@ def ion_of(symbol: str, initial_moment: float) -> Ion:
     Returns
     -------
     The charge state whose initial moment is nearer to the one given. A redox site that starts from less than half
-    of both (a moment that was lost on the way) stays quenched in the low charge state, with no moment.
+    of any (a moment that was lost on the way) stays quenched in the lowest charge state, with no moment.
 
     Raises
     ------
@@ -62,11 +63,10 @@ def ion_of(symbol: str, initial_moment: float) -> Ion:
         If the toy solid has no such ion.
     """
     if symbol in REDOX:
-        low, high = REDOX[symbol]
-        size = abs(initial_moment)
-        if size < min(low.initial_moment, high.initial_moment) / 2:
-            return Ion(low.charge, low.radius)
-        return min((high, low), key=lambda ion: abs(ion.initial_moment - size))
+        states, size = REDOX[symbol], abs(initial_moment)
+        if size < min(ion.initial_moment for ion in states) / 2:
+            return Ion(states[0].charge, states[0].radius)
+        return min(reversed(states), key=lambda ion: abs(ion.initial_moment - size))
     if symbol in FIXED:
         return FIXED[symbol]
     raise InputError(

@@ -271,13 +271,6 @@ def test_a_store_file_without_data_names_what_is_missing(refused_run, tmp_path):
     assert "additional store named `data`" in refused_run(store="mine.yaml")
 
 
-def test_init_does_not_write_over_a_file(refused, tmp_path):
-    path = tmp_path / "campaign.yaml"
-    path.write_text("mine")
-    assert "exists; name another file" in refused("init", path)
-    assert path.read_text() == "mine"
-
-
 def test_debug_shows_the_traceback(call, tmp_path):
     with pytest.raises(ValueError, match="no such campaign file"):
         call("--debug", "run", tmp_path / "nowhere.yaml")
