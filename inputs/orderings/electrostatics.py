@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.analysis.ewald import EwaldSummation
 
 from ..charge_states import RedoxCouple
 from ..supercells import HostSupercell
 from .energies import BitPolynomial, Floats
-from .group import OrderingGroup, ordering_group
+from .group import ordering_group
+from .site_orbits import orbit_means, pair_orbits, site_orbits
 
 
 @lru_cache(maxsize=16)
@@ -82,8 +82,9 @@ class ElectrostaticModel:
         """Energy of the joint bits (working ++ charge), eV per supercell."""
         constant, linear, pairs = self._terms
         group = ordering_group(self.cell)
-        site, pair = _site_orbits(group), _pair_orbits(group)
-        return BitPolynomial.on_grid(constant, _orbit_means(linear, site), _orbit_means(pairs, pair))
+        return BitPolynomial.on_grid(
+            constant, orbit_means(linear, site_orbits(group)), orbit_means(pairs, pair_orbits(group))
+        )
 
     @cached_property
     def asymmetry(self) -> float:
@@ -108,26 +109,3 @@ class ElectrostaticModel:
         pairs = 2 * among
         np.fill_diagonal(pairs, 0.0)
         return float(start @ matrix @ start), linear, pairs
-
-
-def _site_orbits(group: OrderingGroup) -> NDArray[np.int_]:
-    """(n_sites,) the smallest site that an operation moves each site to."""
-    smallest: NDArray[np.int_] = group.permutations.min(axis=0)
-    return smallest
-
-
-def _pair_orbits(group: OrderingGroup) -> NDArray[np.int_]:
-    """(n_sites, n_sites) the smallest image of each unordered pair, as one number."""
-    n = group.permutations.shape[1]
-    smallest = np.full((n, n), n * n)
-    for row in group.permutations:
-        np.minimum(smallest, row[:, None] * n + row, out=smallest)
-    return np.minimum(smallest, smallest.T)
-
-
-def _orbit_means(values: Floats, orbits: NDArray[np.int_]) -> Floats:
-    """Replace each value by the mean over its orbit, one number for all of them."""
-    _, label = np.unique(orbits, return_inverse=True)
-    label = label.ravel()
-    means: Floats = (np.bincount(label, values.ravel()) / np.bincount(label))[label].reshape(values.shape)
-    return means

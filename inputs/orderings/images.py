@@ -1,7 +1,7 @@
 """Images of arrangements under permutations, on integers: many arrangements and many operations at once.
 
-An operation moves each bit on its own, so the image of an arrangement is the union of the images of its parts, which
-are few and tabulated: bytes for any list of masks, halves for all arrangements of n ones.
+An operation moves each bit on its own: the image of a mask is a sum over its bits, so that many images are one matrix
+product, and those of all arrangements of n ones are unions of the images of their few halves.
 """
 
 from __future__ import annotations
@@ -31,24 +31,12 @@ def smallest_images(masks: Masks, permutations: NDArray[np.int_]) -> Masks:
     -------
     (n,) masks.
     """
-    n_sites = permutations.shape[1]
-    smallest = np.full_like(masks, np.iinfo(np.uint64).max)
-    parts = [(masks >> np.uint64(low)).astype(np.uint8) for low in range(0, n_sites, 8)]
-    tables = [_byte_images(permutations, low) for low in range(0, n_sites, 8)]
-    for operation in range(len(permutations)):
-        images = np.zeros_like(masks)
-        for part, table in zip(parts, tables, strict=True):
-            images |= table[operation][part]
-        np.minimum(smallest, images, out=smallest)
+    smallest = np.empty_like(masks)
+    step = max(1, CHUNK // len(permutations))
+    for start in range(0, len(masks), step):
+        bits = bit_rows(masks[start : start + step], permutations.shape[1])
+        smallest[start : start + step] = _moved(bits, permutations, slice(None)).min(axis=0)
     return smallest
-
-
-def _byte_images(permutations: NDArray[np.int_], low: int) -> Masks:
-    """(n_operations, 256) images of every value of the byte that begins at bit `low`."""
-    n_sites = permutations.shape[1]
-    width = min(8, n_sites - low)
-    sites = slice(n_sites - low - width, n_sites - low)
-    return _moved(bit_rows(np.arange(256, dtype=np.uint64), width), permutations, sites)
 
 
 def _moved(bits: Floats, permutations: NDArray[np.int_], sites: slice) -> Masks:

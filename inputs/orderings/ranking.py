@@ -18,6 +18,9 @@ from .images import smallest_images
 from .listing import bits_of, check_listable, mask_of
 from .split import SplitEnergies
 
+PART = 16
+"""One energy in so many is sorted first when the lowest ones are looked for."""
+
 
 @dataclass(frozen=True)
 class ChargeRanking:
@@ -150,7 +153,7 @@ def lowest_charge_orderings(model: EnergyModel, working: ArrayLike, how_many: in
     to_canonical, canonical = _canonical_frame(landscape.group, bits)
     split, remaining = landscape.at(canonical)
     energies = split.by_place(remaining.linear, remaining.constant)
-    stabiliser = np.unique(landscape.group.stabiliser(canonical), axis=0)
+    stabiliser = landscape.group.stabiliser(canonical)
     places = _lowest(energies, how_many * len(stabiliser))
     images = smallest_images(split.halves.masks_at(places), stabiliser)
     smallest, first, multiplicities = np.unique(images, return_index=True, return_counts=True)
@@ -163,7 +166,7 @@ def lowest_charge_orderings(model: EnergyModel, working: ArrayLike, how_many: in
     here = np.array([mask_of(charge[back]) for charge in charges], dtype=np.uint64)
     return ChargeRanking(
         working=bits,
-        masks=smallest_images(here, np.unique(landscape.group.stabiliser(bits), axis=0)),
+        masks=smallest_images(here, landscape.group.stabiliser(bits)),
         multiplicities=multiplicities[kept],
         energies=found[kept],
         keys=tuple(JointKey(canonical, charge) for charge in charges),
@@ -183,5 +186,13 @@ def _lowest(energies: Floats, at_least: int) -> NDArray[np.intp]:
     """Places of the lowest energies, with everything that ties with the last of them."""
     if at_least >= len(energies):
         return np.arange(len(energies))
-    limit = energies.min() if at_least == 1 else np.partition(energies, at_least - 1)[at_least - 1]
-    return np.flatnonzero(energies <= limit)
+    if at_least == 1:
+        return np.flatnonzero(energies == energies.min())
+    # The wanted rank within a part of the energies is a limit for all of them, and few of them are below it.
+    part = energies[:: max(1, min(PART, len(energies) // at_least))]
+    below = np.flatnonzero(energies <= _of_rank(part, at_least))
+    return below[energies[below] <= _of_rank(energies[below], at_least)]
+
+
+def _of_rank(energies: Floats, rank: int) -> float:
+    return float(np.partition(energies, rank - 1)[rank - 1])
