@@ -181,18 +181,27 @@ def ordering_energies(model: EnergyModel, working: ArrayLike, charge: ArrayLike)
     ValueError
         If a shape is wrong or an ordering is not neutral.
     """
-    group = group_of(model)
-    w = _of_length(working, group.n_working, "working-ion")
-    c = _of_length(charge, group.n_redox, "charge")
-    w, c = np.broadcast_arrays(w, c) if w.shape == c.shape else _same_leading_shape(w, c)
-    for n_occupied, n_high in {*zip(w.sum(axis=-1).ravel().tolist(), c.sum(axis=-1).ravel().tolist(), strict=True)}:
-        expected = model.cell.n_high(n_occupied, model.couple)
+    w, c = checked_orderings(model.cell, model.couple, working, charge)
+    return model.polynomial.energies(np.concatenate([w, c], axis=-1))
+
+
+def checked_orderings(
+    cell: HostSupercell, couple: RedoxCouple, working: ArrayLike, charge: ArrayLike
+) -> tuple[Bits, Bits]:
+    """Complete orderings as arrays of one leading shape; errors as in `ordering_energies`."""
+    w = _of_length(working, len(cell.working_sites), "working-ion")
+    c = _of_length(charge, len(cell.redox_sites), "charge")
+    shape = np.broadcast_shapes(w.shape[:-1], c.shape[:-1])
+    w, c = (np.broadcast_to(bits, (*shape, bits.shape[-1])) for bits in (w, c))
+    pairs = zip(w.sum(axis=-1).ravel().tolist(), c.sum(axis=-1).ravel().tolist(), strict=True)
+    for n_occupied, n_high in sorted(set(pairs)):
+        expected = cell.n_high(n_occupied, couple)
         if n_high != expected:
             raise ValueError(
-                f"{n_high} {model.couple.element} high states with {n_occupied} {model.cell.host.working_ion} are not "
-                f"neutral: the cell needs {expected}"
+                f"{n_high} {couple.element} high states with {n_occupied} {cell.host.working_ion} are not neutral: the "
+                f"cell needs {expected}"
             )
-    return model.polynomial.energies(np.concatenate([w, c], axis=-1))
+    return w, c
 
 
 def _of_length(bits: ArrayLike, length: int, what: str) -> Bits:
@@ -200,11 +209,3 @@ def _of_length(bits: ArrayLike, length: int, what: str) -> Bits:
     if array.ndim == 0 or array.shape[-1] != length:
         raise ValueError(f"{what} orderings have shape {array.shape}, expected (..., {length})")
     return array
-
-
-def _same_leading_shape(working: Bits, charge: Bits) -> tuple[Bits, Bits]:
-    shape = np.broadcast_shapes(working.shape[:-1], charge.shape[:-1])
-    return (
-        np.broadcast_to(working, (*shape, working.shape[-1])),
-        np.broadcast_to(charge, (*shape, charge.shape[-1])),
-    )

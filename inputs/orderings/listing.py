@@ -17,8 +17,8 @@ from .group import Bits, JointKey, OrderingGroup, burnside_count
 from .halves import MAX_SITES, Masks, halves
 from .images import smallest_of_orbits
 
-LISTABLE = 1_000_000
-"""Raw arrangements up to which a space is listed."""
+LISTABLE = 3_000_000
+"""Raw arrangements up to which a space is listed: half of 24 sites is 2.7 million."""
 
 
 @dataclass(frozen=True)
