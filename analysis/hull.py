@@ -139,7 +139,7 @@ class CompositionBuilder(Builder):
 
     def process_item(self, item: dict[str, Any]) -> dict[str, Any]:
         """Summaries of a group, and the energies of its calculations; touches no store."""
-        return composed(item["members"])
+        return composed(item)
 
     def update_targets(self, items: Sequence[dict[str, Any]]) -> None:
         """Write what changed; summaries last, as they tell that a group is done."""
@@ -159,17 +159,18 @@ def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in ("_id", "last_updated")}
 
 
-def composed(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def composed(item: Mapping[str, Any]) -> dict[str, Any]:
     """Summaries of one host, engine and protocol.
 
     Parameters
     ----------
-    members : calculations with what their configurations say of host, atoms and formula units.
+    item : `members`, calculations with what their configurations say of host, atoms and formula units.
 
     Returns
     -------
     `summaries` of compositions, and `energies`: calculation id -> the fields that changed.
     """
+    members = item["members"]
     relative, above = _energies(members)
     energies: dict[str, dict[str, float | None]] = {}
     for place, member in enumerate(members):

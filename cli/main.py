@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import control, doctor, init, query, rebuild, run, status
+from . import build, control, doctor, ingest, init, orderings, query, rebuild, run, status
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -50,6 +51,9 @@ app.command(name="status")(status.status)
 app.command(name="retry")(run.retry)
 app.command(name="pause")(control.pause)
 app.command(name="cancel")(control.cancel)
+app.command(name="ingest")(ingest.ingest)
+app.command(name="build")(build.build)
+app.add_typer(orderings.app, name="orderings")
 app.command(name="query")(query.query)
 app.command(name="rebuild")(rebuild.rebuild)
 

@@ -52,7 +52,7 @@ class FrameFilters:
     least_confidence: float = 0.0
 
     def criteria(self) -> dict[str, Any]:
-        """MongoDB filter over `FrameDoc` of what stays; elements are left to `reason_against` (no index serves them)."""
+        """MongoDB filter over `FrameDoc` of what stays; elements are left to `reason_against`."""
         wanted: dict[str, Any] = {}
         if self.unconverged:
             wanted["scf_converged"] = True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pymatgen.core import Element
 
 from ..inputs.charge_states import RedoxCouple, shipped_couples
 from ..inputs.fixed_states import shipped_fixed_states
@@ -23,6 +25,8 @@ STRESS_FACTORS: dict[str, float] = {
     for sign in ("", "-")
 }
 """What a stress in a unit is multiplied by to be in eV/A^3 with ASE's sign."""
+
+_ENCODED = re.compile(r"(?P<written>[A-Z][a-z]?)=(?P<real>[A-Z][a-z]?)(?P<charge>\d*)(?P<sign>[+-])")
 
 BaderMeaning = Literal["net", "gained", "none"]
 
@@ -88,6 +92,30 @@ def one_couple_per_element(couples: Sequence[RedoxCouple]) -> tuple[RedoxCouple,
         if other.name != couple.name:
             raise ValueError(f"couples {other.name} and {couple.name} are both of {couple.element}: name one of them")
     return tuple(by_element.values())
+
+
+def couples_with(own: Sequence[RedoxCouple]) -> tuple[RedoxCouple, ...]:
+    """The shipped couples with one's own in place of those of the same element."""
+    elements = {couple.element for couple in own}
+    shipped = [couple for couple in shipped_couples().values() if couple.element not in elements]
+    return one_couple_per_element([*shipped, *own])
+
+
+def parse_encoded(texts: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Read `Ga=Fe3+`: Ga as written is Fe in the oxidation state +3.
+
+    Raises
+    ------
+    ValueError
+        If a text is not of this form.
+    """
+    found = {}
+    for text in texts:
+        match = _ENCODED.fullmatch(text.strip())
+        if match is None or not all(Element.is_valid_symbol(match[name]) for name in ("written", "real")):
+            raise ValueError(f"--encoded {text!r}: write ELEMENT=STATE, such as Ga=Fe3+")
+        found[match["written"]] = (match["real"], int(match["charge"] or 1) * (1 if match["sign"] == "+" else -1))
+    return found
 
 
 def default_options(**changes: Any) -> IngestOptions:

@@ -27,6 +27,9 @@ from .frames import FrameLabel, LabelSource, Verdict
 MIN_BADER_GAP = 0.1
 """e between the two groups of Bader charges, where they are all there is; a choice of ours, no source gives one."""
 
+LEAST_OF_STATE = 0.5
+"""Share of a state's initial moment below which a site is in neither state of the couple: low spin, or no ion at all."""
+
 _UNKNOWN: tuple[Verdict, ...] = ("no moments", "no couple")
 _Bools = NDArray[np.bool_]
 
@@ -192,6 +195,9 @@ def _sorted_out(numbers: NDArray[np.uint8], labelling: Labelling, own: Mapping[s
 def _from_moments(size: FloatArray, cell: _Cell, engine: str) -> _Reading:
     if not np.all(np.isfinite(size)):
         return _Reading("no moments", "none", [None] * len(size), np.zeros(len(size)), "a moment is no number")
+    strange = _of_neither_state(size, cell)
+    if strange:
+        return _Reading("ambiguous", "moments", [None] * len(size), np.zeros(len(size)), strange)
     if len(cell.couples) > 1:
         return _several_couples(size, cell, engine)
     (couple,) = cell.couples
@@ -206,6 +212,17 @@ def _from_moments(size: FloatArray, cell: _Cell, engine: str) -> _Reading:
         return _Reading("resolved", "moments", states, _confidences(size, couple, engine, reading.is_high))
     states, confidences = _by_sites(size, couple, couple.window(engine))
     return _Reading(reading.verdict, "moments", states, confidences, reading.reason)
+
+
+def _of_neither_state(size: FloatArray, cell: _Cell) -> str:
+    """Windows have no outer bound, so moments far below both states' own are told here; empty where there is none."""
+    for couple in cell.couples:
+        least = LEAST_OF_STATE * min(couple.low.magmom, couple.high.magmom)
+        mine = size[cell.of_couple[couple.name]]
+        if np.any(mine < least):
+            low = " ".join(f"{moment:.2f}" for moment in np.sort(mine[mine < least])[:4])
+            return f"moments of {couple.element} ({low} muB) are below {least:g}: neither state of {couple.name}"
+    return ""
 
 
 def _several_couples(size: FloatArray, cell: _Cell, engine: str) -> _Reading:

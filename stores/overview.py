@@ -6,7 +6,7 @@ Everything is counted in the store by indexed fields, so that 10,000 configurati
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,10 +50,10 @@ class FailureGroup:
 def fraction_overviews(stores: Stores, campaign: str) -> list[FractionOverview]:
     """Counts per engine and fraction, largest fraction first."""
     rows: dict[tuple[str, float], FractionOverview] = {}
-    for (name, engine, fraction), number in _count_by(stores.collection("configurations"), _PLACE):
+    for (name, engine, fraction), number in count_by(stores.collection("configurations"), _PLACE):
         if name == campaign:
             rows[engine, fraction] = FractionOverview(engine, fraction, number)
-    for values, number in _count_by(stores.collection("calculations"), (*_PLACE, "latest", "state", "relation")):
+    for values, number in count_by(stores.collection("calculations"), (*_PLACE, "latest", "state", "relation")):
         name, engine, fraction, latest, state, relation = values
         row = rows.get((engine, fraction))
         if name != campaign or not latest or row is None:
@@ -67,12 +67,19 @@ def fraction_overviews(stores: Stores, campaign: str) -> list[FractionOverview]:
 _PLACE = ("campaign", "engine", "fraction")
 
 
-def _count_by(store: Store, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
-    """Documents per combination of values; in SQL where the store is ours."""
+def count_by(store: Store, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
+    """Documents per combination of values of (dotted) fields; in SQL where the store is ours."""
     if isinstance(store, SQLiteStore):
         return store.count_by(fields)
     found = store.query({}, properties=list(fields))
-    return Counter(tuple(document.get(name) for name in fields) for document in found).items()
+    return Counter(tuple(_at(document, name) for name in fields) for document in found).items()
+
+
+def _at(document: Mapping[str, Any], name: str) -> Any:
+    value: Any = document
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def failure_groups(stores: Stores, campaign: str) -> list[FailureGroup]:

@@ -1,0 +1,47 @@
+"""TaskDocs of another JobStore as things to ingest, one job at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .connect import stores_from_yaml
+from .ingest_tasks import TaskSource, task_in
+from .ingest_work import Item
+
+
+def job_store_items(path: Path) -> Iterator[Item]:
+    """One item per job of a JobStore whose output is a TaskDoc.
+
+    Parameters
+    ----------
+    path : YAML with a JOB_STORE; documents in its additional store `data` are followed.
+    """
+    stores = stores_from_yaml(path)
+    docs, data = stores.docs(), stores.data()
+    wanted = {"output.calcs_reversed": {"$exists": True}}
+    for envelope in docs.query(wanted, properties=["uuid", "index", "output"], sort={"uuid": 1}):
+        task = task_in(envelope)
+        if task is None:
+            continue
+        whole = _followed(task, data)
+        text = json.dumps([envelope["uuid"], envelope["index"], str(task.get("last_updated"))])
+        place = f"{stores.place}:{envelope['uuid']}-{envelope['index']}"
+        source = TaskSource(whole, hashlib.sha256(text.encode()).hexdigest())
+        yield Item("task documents", Path(place), path.parent, task=source)
+    stores.close()
+
+
+def _followed(value: Any, data: Any, depth: int = 4) -> Any:
+    """A document with the blobs that its upper levels point to."""
+    if depth == 0:
+        return value
+    if isinstance(value, dict):
+        if "blob_uuid" in value:
+            blob = data.query_one({"blob_uuid": value["blob_uuid"]})
+            return None if blob is None else blob.get("data")
+        return {name: _followed(part, data, depth - 1) for name, part in value.items()}
+    return [_followed(part, data, depth - 1) for part in value] if isinstance(value, list) else value
