@@ -39,7 +39,10 @@ def build(
     histogram: Annotated[bool, typer.Option(help="Show the histogram of moments.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the frames, labels and summaries that are due; run it as often as you like."""
+    """Make the frames, labels and summaries that are due.
+
+    Run it as often as you like.
+    """
     from ..stores.building import build_store_calculations  # noqa: PLC0415 - the science stack
 
     if fit_windows and published_windows:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from .places import find_place
+from .places import CampaignPath, find_place
 
 if TYPE_CHECKING:
     from ..flows.control import Request
 
-CampaignPath = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
-
 
 def pause(campaign: CampaignPath) -> None:
-    """Let running configurations finish and start no others; `run` goes on later."""
+    """Let running configurations finish and start no others.
+
+    `run` goes on later.
+    """
     _ask(campaign, "pause", "starts no further configuration and ends when those running are done")
 
 
 def cancel(campaign: CampaignPath) -> None:
-    """Stop a running campaign now; what is finished stays, and `run` can still go on later."""
+    """Stop a running campaign now; what is finished stays.
+
+    `run` can still go on later.
+    """
     _ask(campaign, "cancel", "stops its VASP runs and ends")
 
 

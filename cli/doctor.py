@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .places import JsonOption
+from .completion import complete_campaign
+from .places import CAMPAIGN, EngineOption, JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +47,15 @@ class Check:
 
 def doctor(
     campaign: Annotated[
-        Path | None, typer.Argument(help="Also check what this campaign needs.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar=CAMPAIGN,
+            help="Also check what this campaign needs.",
+            autocompletion=complete_campaign,
+            show_default=False,
+        ),
     ] = None,
-    engine: Annotated[str, typer.Option(help="The engine to be ready for: vasp, rehearsal[:...].")] = "vasp",
+    engine: EngineOption = "vasp",
     as_json: JsonOption = False,
 ) -> None:
     """Say what is installed, what is missing, and how to mend it.

@@ -65,9 +65,12 @@ def ingest(
     group_key: Annotated[str | None, typer.Option(help="Key of a data set's frames that names their group.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take VASP folders, TaskDocs and ASE-readable sets into a store; unchanged ones are left alone."""
+    """Take VASP folders, TaskDocs and data sets into a store.
+
+    What did not change since the last time is left alone.
+    """
     from ..stores.ingest import find_items  # noqa: PLC0415 - pymatgen, ASE
-    from ..stores.ingest import ingest as take_in
+    from ..stores.ingest import ingest as take_in  # noqa: PLC0415
     from ..stores.ingest_jobs import job_store_items  # noqa: PLC0415
 
     if not paths and job_store is None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .completion import complete_couple, complete_crystal
+
 if TYPE_CHECKING:
     from ..flows.campaign_draft import Draft
     from ..inputs.host_proposal import HostProposal
@@ -20,15 +22,23 @@ CRYSTALS = (".cif", ".vasp", "poscar")
 def init(
     file: Annotated[
         Path | None,
-        typer.Argument(help="The file to write; default: named after the host.", show_default=False),
+        typer.Argument(
+            metavar="FILE.yaml", help="The file to write; default: named after the host.", show_default=False
+        ),
     ] = None,
-    host: Annotated[str, typer.Option(help="A shipped host, or a CIF.")] = DEFAULT_HOST,
+    host: Annotated[
+        str, typer.Option(help="A shipped host, or a CIF.", autocompletion=complete_crystal)
+    ] = DEFAULT_HOST,
     working_ion: Annotated[
         str | None, typer.Option(help="The ion that moves, where a CIF holds several.", show_default=False)
     ] = None,
     couple: Annotated[
         str | None,
-        typer.Option(help="The redox couple, e.g. Mn2+/Mn3+, where a CIF allows several.", show_default=False),
+        typer.Option(
+            help="The redox couple, e.g. Mn2+/Mn3+, where a CIF allows several.",
+            autocompletion=complete_couple,
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write a commented campaign file for a host or a CIF."""

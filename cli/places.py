@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .completion import complete_campaign, complete_engine
+
 if TYPE_CHECKING:
     from ..stores.connect import Stores
 
-CampaignArgument = Annotated[Path | None, typer.Argument(help="The campaign's YAML file.", show_default=False)]
+CAMPAIGN = "CAMPAIGN.yaml"
+CampaignArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar=CAMPAIGN, help="The campaign's file.", autocompletion=complete_campaign, show_default=False),
+]
+CampaignPath = Annotated[
+    Path, typer.Argument(metavar=CAMPAIGN, help="The campaign's file.", autocompletion=complete_campaign)
+]
+EngineOption = Annotated[
+    str, typer.Option(help="vasp, gpaw, or a stand-in: rehearsal[:chgnet|:springs].", autocompletion=complete_engine)
+]
 StoreOption = Annotated[
     Path | None,
     typer.Option(

@@ -10,6 +10,7 @@ import typer
 
 from ..flows.engines import ENGINES
 from ..stores.relations import LOST
+from .completion import complete_columns, complete_engine, complete_ordering, complete_sort, complete_state
 from .places import CampaignArgument, JsonOption, StoreOption, find_place
 
 DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,engine"
@@ -24,12 +25,28 @@ def query(
     x: Annotated[str | None, typer.Option("--x", help="Working-ion fraction: 0.5, or a range 0.4:0.6.")] = None,
     ordering: Annotated[
         str | None,
-        typer.Option(help="kept, equivalent, measured, moved, delocalised, ambiguous, or lost (the last three)."),
+        typer.Option(
+            help="kept, equivalent, measured, moved, delocalised, ambiguous, or lost (the last three).",
+            autocompletion=complete_ordering,
+        ),
     ] = None,
-    state: Annotated[str | None, typer.Option(help="completed, failed, or 'audit failed'.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine, e.g. vasp or rehearsal:chgnet.")] = None,
-    columns: Annotated[str, typer.Option(help="Fields, separated by commas; dots go into a field.")] = DEFAULT_COLUMNS,
-    sort: Annotated[str, typer.Option(help="Field to sort by; a leading - turns it round.")] = "energy_per_fu",
+    state: Annotated[
+        str | None, typer.Option(help="completed, failed, or 'audit failed'.", autocompletion=complete_state)
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Engine, e.g. vasp or rehearsal:chgnet.", autocompletion=complete_engine)
+    ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            help="Fields, separated by commas; dots go into a field.",
+            autocompletion=complete_columns,
+            show_default="x, keys, relation, state, energy, force",
+        ),
+    ] = DEFAULT_COLUMNS,
+    sort: Annotated[
+        str, typer.Option(help="Field to sort by; a leading - turns it round.", autocompletion=complete_sort)
+    ] = "energy_per_fu",
     limit: Annotated[int, typer.Option(min=0, help="At most this many; 0: all.")] = 0,
     as_json: JsonOption = False,
 ) -> None:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .places import JsonOption
+from .places import CampaignPath, JsonOption
 
 if TYPE_CHECKING:
     from ..flows.rebuild import Rebuilt
 
 
 def rebuild(
-    campaign: Annotated[Path, typer.Argument(help="The campaign's YAML file.")],
+    campaign: CampaignPath,
     tasks: Annotated[bool, typer.Option("--tasks", help="Also read TaskDocs again from VASP's outputs.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put into the store whatever it misses of the campaign's runs; nothing in it is overwritten."""
+    """Put into the store what it misses of the campaign's runs.
+
+    Nothing in it is overwritten.
+    """
     from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
     from ..flows.lock import campaign_lock  # noqa: PLC0415
     from ..flows.rebuild import rebuild as rebuild_store  # noqa: PLC0415 - jobflow

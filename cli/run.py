@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completion import complete_fault, complete_reason
+from .places import CampaignPath, EngineOption
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..flows.campaign_file import Campaign
     from ..flows.runner import Prepared
-
-CampaignPath = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
-EngineOption = Annotated[
-    str, typer.Option(help="vasp, or rehearsal[:chgnet|:chgnet-states|:springs] (a stand-in, not DFT).")
-]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,9 @@ def run(
     stop_after: Annotated[
         float | None, typer.Option(min=0, help="Start no further configuration after so many minutes.")
     ] = None,
-    fault: Annotated[str | None, typer.Option(help="Inject a fault into a rehearsal, e.g. spin-flip.")] = None,
+    fault: Annotated[
+        str | None, typer.Option(help="Inject a fault into a rehearsal, e.g. spin-flip.", autocompletion=complete_fault)
+    ] = None,
 ) -> None:
     """Run a campaign; a second run does only what is missing."""
     from rich.console import Console  # noqa: PLC0415 - start-up
@@ -64,10 +64,15 @@ def run(
 def retry(
     campaign: CampaignPath,
     engine: EngineOption = "vasp",
-    reason: Annotated[str | None, typer.Option(help="Only failures of this reason (see status).")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only failures of this reason (see status).", autocompletion=complete_reason)
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this key or configuration id (repeatable).")] = None,
 ) -> None:
-    """Mark failed configurations for another attempt; `run` then does them."""
+    """Mark failed configurations for another attempt.
+
+    `run` then does them, with what is good of the last attempt.
+    """
     from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
     from ..flows.engines import engine_name  # noqa: PLC0415
     from ..flows.retry import mark_for_retry  # noqa: PLC0415
