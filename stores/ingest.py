@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .frames import RunDoc
+from .ingest_campaign import STEP_FILE
 from .ingest_keep import Keeper
 from .ingest_options import IngestOptions
 from .ingest_reasons import PassOver
@@ -118,10 +119,10 @@ def _items_below(root: Path, group_levels: int | None) -> Iterator[Item | None]:
         folder = Path(name)
         group = None if group_levels is None else _group(folder, root, group_levels)
         suffixes = run_suffixes(files)
-        if suffixes:
-            yield Item("vasp folder", folder, root, tuple(suffixes), group)
+        if suffixes or STEP_FILE in files:
+            yield Item("vasp folder", folder, root, tuple(suffixes or [""]), group, has_step_file=STEP_FILE in files)
         for file in sorted(files):
-            if suffixes and file.endswith(_TASK_NAMES):
+            if (suffixes or STEP_FILE in files) and file.endswith(_TASK_NAMES):
                 continue  # a run folder's own records, read from its outputs
             yield _file_item(folder / file, root, explicit=False, group=group)
 

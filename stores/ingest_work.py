@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import bson
 
 from .frames import RunDoc, Source
+from .ingest_campaign import StepFolder
 from .ingest_options import IngestOptions
 from .ingest_reasons import PassOver
 from .ingest_run import Part, Sink
@@ -58,6 +59,7 @@ class Item:
     suffixes : of the VASP runs in a folder.
     group : lineage that its frames get, or None.
     task : a task document that is at hand already (another JobStore's).
+    has_step_file : the folder holds a document of this program's own.
     """
 
     kind: Kind
@@ -66,6 +68,7 @@ class Item:
     suffixes: tuple[str, ...] = ("",)
     group: str | None = None
     task: TaskSource | None = None
+    has_step_file: bool = False
 
     def place(self, suffix: str = "") -> str:
         """host:path of a run; letters that are none in UTF-8 are escaped."""
@@ -122,6 +125,8 @@ def _same(source: Readable) -> Readable:
 
 def _vasp_folder(order: Order) -> list[Taken]:
     item, done = order.item, list[Taken]()
+    if item.has_step_file:
+        return [_guarded(order, item.place(), partial(StepFolder, item.path, item.root), item.group)]
     group = item.group
     for suffix in item.suffixes:
         source = partial(VaspFiles.find, item.path, item.root, suffix)

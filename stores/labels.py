@@ -28,7 +28,7 @@ MIN_BADER_GAP = 0.1
 """e between the two groups of Bader charges, where they are all there is; a choice of ours, no source gives one."""
 
 LEAST_OF_STATE = 0.5
-"""Share of a state's initial moment below which a site is in neither state of the couple: low spin, or no ion at all."""
+"""Share of a state's initial moment below which a site is in neither state of the couple: low spin, say."""
 
 _UNKNOWN: tuple[Verdict, ...] = ("no moments", "no couple")
 _Bools = NDArray[np.bool_]
