@@ -258,6 +258,8 @@ def _plain(store: Store) -> dict[str, Any]:
 def stores_from_yaml(path: Path) -> Stores:
     """Stores from a YAML with jobflow's JOB_STORE (as ~/.jobflow.yaml), both in the full monty form.
 
+    The path of a SQLiteStore in the short form (`type: SQLiteStore`) starts from the YAML's folder.
+
     Raises
     ------
     ValueError
@@ -271,9 +273,7 @@ def stores_from_yaml(path: Path) -> Stores:
     spec = content.get("JOB_STORE", content)
     data = (spec.get("additional_stores") or {}).get("data")
     if "docs_store" not in spec or data is None:
-        raise ValueError(
-            f"{path}: needs a docs_store and an additional store named `data`; `valenceflow init` shows one"
-        )
+        raise ValueError(f"{path}: needs a docs_store and an additional store named `data`; the README shows one")
     stores = Stores(_full_form(spec["docs_store"], path), _full_form(data, path))
     try:
         for part in (stores.docs_spec, stores.data_spec):
@@ -298,7 +298,9 @@ def _full_form(spec: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if kind is None:
         raise ValueError(f"{path}: a store needs `type:` (a maggma store) or `@module` and `@class`")
     if kind == "SQLiteStore":
-        return {"@module": "valenceflow.stores.sqlite", "@class": kind, **rest}
+        # From its own folder, as all paths in a campaign's files: commands are given in many folders.
+        place = {"path": str(path.resolve().parent / Path(rest["path"]).expanduser())} if "path" in rest else {}
+        return {"@module": "valenceflow.stores.sqlite", "@class": kind, **rest, **place}
     return {"@module": "maggma.stores", "@class": kind, **rest}
 
 

@@ -1,5 +1,7 @@
 """Opening the stores of a campaign from a file or from jobflow's YAML: the same documents under every door."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from valenceflow.stores.connect import COLLECTIONS, Stores, sqlite_stores, stores_from_yaml
@@ -66,6 +68,18 @@ def test_jobflow_s_yaml_is_read_in_every_form(form, wrapped, tmp_path):
     assert (tmp_path / "docs.sqlite").exists()
     assert documents(stores_from_yaml(path).collection("campaigns")) == [{"campaign": "a"}]
     assert stores.docs().count({}) == 0
+
+
+@pytest.mark.parametrize("place", ["docs.sqlite", "~/docs.sqlite", "{folder}/docs.sqlite"])
+def test_a_path_in_a_store_file_means_the_same_from_every_folder(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    one = f"{{type: SQLiteStore, path: {place.format(folder=tmp_path)}, collection: %s}}"
+    (tmp_path / "store.yaml").write_text(f"docs_store: {one % 'jobs'}\nadditional_stores: {{data: {one % 'data'}}}\n")
+    (tmp_path / "elsewhere").mkdir()
+    for here, path in ((tmp_path, "store.yaml"), (tmp_path / "elsewhere", "../store.yaml")):
+        monkeypatch.chdir(here)
+        assert stores_from_yaml(Path(path)).docs().path == str(tmp_path / "docs.sqlite")
+        assert stores_from_yaml(Path(path)).data().path == str(tmp_path / "docs.sqlite")
 
 
 def test_a_mongo_store_gets_our_collection_names():
