@@ -116,6 +116,8 @@ def _campaign_and_engine(path: Path | None, engine: str) -> Iterator[Check]:
             yield Check("campaign", False, str(err), "run", f"correct {path}")
     if engine == "vasp":
         yield from _vasp(described)
+    if not engine.startswith("rehearsal"):
+        yield from _gpaw(described, optional=engine != "gpaw")
     if path is not None and described is not None:
         yield from _stores(path, described)
 
@@ -125,7 +127,7 @@ def _size(campaign: Campaign, engine: str) -> str:
     from ..flows.plan import plan_configurations  # noqa: PLC0415 - pymatgen
     from ..flows.preflight import check_protocol  # noqa: PLC0415
 
-    check_protocol(campaign)
+    check_protocol(campaign, engine)
     planned = plan_configurations(campaign, engine)
     largest = campaign.cell.structure.composition.formula.replace(" ", "")
     return f"{len(planned)} configurations, {sum(len(c.job_uuids) for c in planned)} VASP runs; full cell {largest}"
@@ -151,6 +153,22 @@ def _vasp(campaign: Campaign | None) -> Iterator[Check]:
     if not problems:
         found = f"{settings['VASP_CMD']}; POTCARs in {settings['PMG_VASP_PSP_DIR']}"
         yield Check("VASP", True, found + (f" have {', '.join(labels)}" if labels else ""), needed)
+
+
+def _gpaw(campaign: Campaign | None, optional: bool) -> Iterator[Check]:
+    from ..flows.gpaw.command import find_gpaw, gpaw_problems  # noqa: PLC0415 - pymatgen
+    from ..flows.preflight import campaign_gpaw_problems  # noqa: PLC0415 - pymatgen
+
+    needed = "run --engine gpaw"
+    problems = gpaw_problems(None, ()) if campaign is None else campaign_gpaw_problems(campaign)
+    for problem in problems:
+        what, _, remedy = problem.rpartition(": ")
+        yield Check("GPAW", False, what, needed, remedy, optional)
+    if not problems:
+        known = find_gpaw()
+        setups = ", ".join(known.setup_folders)
+        ranks = f", {known.ranks} MPI ranks" if known.ranks > 1 else ""
+        yield Check("GPAW", True, f"{known.version} in {known.python}{ranks}; PAW setups in {setups}", needed)
 
 
 def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:

@@ -11,10 +11,12 @@ from typing import Any
 import ase
 import gpaw
 import numpy as np
-from gpaw import GPAW, PW
+from gpaw import PW
+from gpaw.calculator import GPAW
 from gpaw.setup import BaseSetup
 
-from .ions import TESTED_VERSIONS, IonicStart, ion_key, missing_in
+from .ions import TESTED_VERSIONS, IonicStart, ion_key, missing_in, open_d_fillings
+from .orbitals import in_orbitals, ligand_vectors, orbitals_by_energy, put_block
 
 SETUP_CLASS = BaseSetup
 
@@ -31,8 +33,8 @@ def make_calculator(parameters: dict[str, Any], spin_polarised: bool, log: Path)
     occupations: dict[str, Any] = dict(parameters["occupations"])
     if parameters["fix_total_moment"] and spin_polarised:
         occupations["fixmagmom"] = True
-    options = {name: parameters[name] for name in ("mixer", "nbands") if parameters.get(name) is not None}
-    return GPAW(
+    options = {"mixer": parameters["first_mixer"]} if parameters["first_mixer"] else {}
+    return OrbitalCalculator(
         mode=PW(parameters["cutoff_ev"]),
         xc=parameters["xc"],
         kpts={"size": tuple(parameters["k_mesh"]), "gamma": True},
@@ -48,6 +50,65 @@ def make_calculator(parameters: dict[str, Any], spin_polarised: bool, log: Path)
         txt=str(log),
         **options,
     )
+
+
+class OrbitalCalculator(GPAW):  # type: ignore[misc]  # GPAW has no types
+    """GPAW whose densities, where they begin from atoms, have chosen ions' d electrons in chosen orbitals.
+
+    Attributes
+    ----------
+    job : the job, whose redox sites are meant.
+    ions : the ions; None leaves densities as they are.
+    """
+
+    job: dict[str, Any]
+    ions: IonicStart | None = None
+    is_fresh = False
+
+    def initialize(self, atoms: Any = None, reading: bool = False) -> None:
+        """As GPAW's; the density that follows begins from atoms."""
+        super().initialize(atoms, reading)
+        self.is_fresh = True
+
+    def set_positions(self, atoms: Any = None) -> None:
+        """As GPAW's; a density that just began from atoms gets its d electrons into their orbitals."""
+        super().set_positions(atoms)
+        if self.is_fresh and self.ions is not None and self.ions.orbital is not None:
+            self.choose_orbitals(self.ions)
+        self.is_fresh = False
+
+    def choose_orbitals(self, ions: IonicStart) -> None:
+        """Put the d electrons of the redox sites into the orbitals that the crystal field leaves lowest."""
+        density, job = self.density, self.job
+        positions, cell = self.atoms.get_positions(), np.asarray(self.atoms.cell)
+        for site in job["redox"]["sites"]:
+            if site not in density.D_asp:
+                continue
+            setup = self.setups[site]
+            found = open_d_fillings(setup, job["charges"][site], job["magmoms"][site], ions)
+            if found is None:
+                continue
+            wave, by_spin = found
+            first = sum(2 * int(l) + 1 for l in setup.l_j[:wave])  # noqa: E741 - the quantum number's name
+            orbitals = orbitals_by_energy(ligand_vectors(site, positions, cell, job["charges"]))
+            for spin, fillings in enumerate(by_spin):
+                put_block(density.D_asp[site][spin], in_orbitals(fillings, orbitals), first, setup.ni)
+        density.mixer.reset()
+        charge, _ = density.calculate_multipole_moments()
+        density.mix(charge)
+        self.hamiltonian.update(density)
+
+
+def change_mixer(calculator: Any, options: dict[str, Any]) -> None:
+    """Go on with another mixer in the middle of an SCF.
+
+    A mixer takes the first density that it sees as it is. So it is shown the one that the SCF stands at, and mixes from
+    the next one on.
+    """
+    density = calculator.density
+    density.set_mixer(dict(options))
+    density.mixer.reset()
+    density.mixer.mix(density.nt_xG, density.D_asp)
 
 
 def setup_names(parameters: dict[str, Any]) -> dict[str, str]:

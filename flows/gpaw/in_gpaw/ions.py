@@ -47,7 +47,8 @@ class IonicStart:
     Attributes
     ----------
     charges : formal charge of each ion, e, by element and initial moment.
-    orbital : None spreads what is left over in an open d shell over its orbitals; 0 to 4 puts it into one of them.
+    orbital : None spreads the electrons of an open d shell over its orbitals; else they go into whole orbitals from
+        this one on, counted by energy in the crystal field.
     screening, covalency : how far the ions' charges are screened, and how, see `screened`.
     used : ions that GPAW asked for.
     """
@@ -140,19 +141,19 @@ def spin_fillings(
     return found
 
 
-def orbital_fillings(electrons: float, whole: float, l: int, orbital: int | None) -> list[float]:  # noqa: E741
-    """Electrons of one spin in each of the 2 l + 1 orbitals of a shell.
+def orbital_fillings(electrons: float, whole: float, orbital: int) -> list[float]:
+    """Electrons of one spin in each of the five orbitals of a d shell.
 
     Parameters
     ----------
     electrons : of this spin.
     whole : those among them that are the bare ion's, put into whole orbitals from `orbital` on; others are spread.
-    l : angular quantum number.
-    orbital : None spreads all of them evenly.
+    orbital : 0 is the lowest.
     """
-    number = 2 * l + 1
-    if orbital is None or l != _D or electrons >= number - 1e-9:
+    number = 2 * _D + 1
+    if electrons >= number - 1e-9:
         return [electrons / number] * number
+    whole = min(whole, electrons)
     found, full = [0.0] * number, floor(whole + 1e-9)
     for step in range(full):
         found[(orbital + step) % number] = 1.0
@@ -191,34 +192,60 @@ def starting_from(start: IonicStart, setup_class: Any) -> Iterator[None]:
         setattr(setup_class, _METHOD, original)
 
 
-def occupations(setup: Any, charge: float, magmom: float, nspins: int, start: IonicStart) -> np.ndarray[Any, Any]:
-    """Occupation of each basis function of a setup, (nspins, n_functions), as GPAW wants it."""
-    bound = [j for j in range(len(setup.n_j)) if setup.n_j[j] > 0]
-    shells = [Shell(int(setup.n_j[j]), int(setup.l_j[j]), float(setup.f_j[j])) for j in bound]
+def shells_of(setup: Any) -> list[Shell]:
+    """Bound states of a PAW setup, in its order."""
+    bound = [j for j, n in enumerate(setup.n_j) if n > 0]
+    return [Shell(int(setup.n_j[j]), int(setup.l_j[j]), float(setup.f_j[j])) for j in bound]
+
+
+def ion_spins(setup: Any, charge: float, magmom: float, start: IonicStart) -> list[tuple[float, float]]:
+    """Majority and minority electrons in each shell of a screened ion."""
+    shells = shells_of(setup)
     ionic = ion_shells(shells, charge)
-    filling = screened(shells, ionic, start.screening, start.covalency)
-    by_spin = spin_fillings(shells, ionic, filling, magmom)
-    bare = spin_fillings(shells, ionic, ionic, magmom)
+    return spin_fillings(shells, ionic, screened(shells, ionic, start.screening, start.covalency), magmom)
+
+
+def occupations(setup: Any, charge: float, magmom: float, nspins: int, start: IonicStart) -> np.ndarray[Any, Any]:
+    """Occupation of each basis function of a setup, (nspins, n_functions), as GPAW wants it; shells are spherical."""
+    shells, by_spin = shells_of(setup), ion_spins(setup, charge, magmom, start)
     waiting: dict[int, list[int]] = {}
     for k, shell in enumerate(shells):
         waiting.setdefault(shell.l, []).append(k)
     columns: list[tuple[float, float]] = []
     for function in _basis_functions(setup):
         l = int(function.get_angular_momentum_number())  # noqa: E741
-        if waiting.get(l):
-            k = waiting[l].pop(0)
-            spins = [
-                orbital_fillings(electrons, whole, l, start.orbital)
-                for electrons, whole in zip(by_spin[k], bare[k], strict=True)
-            ]
-            columns += list(zip(*spins, strict=True))
-        else:  # a polarisation function
-            columns += [(0.0, 0.0)] * (2 * l + 1)
+        number = 2 * l + 1
+        # A basis function without a bound state of its own only polarises.
+        up, down = by_spin[waiting[l].pop(0)] if waiting.get(l) else (0.0, 0.0)
+        columns += [(up / number, down / number)] * number
     lost = sum(up + down for ks in waiting.values() for up, down in (by_spin[k] for k in ks))
     if lost > 1e-9:
         raise ValueError(f"the basis of {setup.symbol} has no function for {lost:g} electrons of its ion")
     filled = np.array(columns).T
     return filled.sum(axis=0)[None, :] if nspins == 1 else filled
+
+
+def open_d_fillings(
+    setup: Any, charge: float, magmom: float, start: IonicStart
+) -> tuple[int, list[list[float]]] | None:
+    """Which partial wave is an ion's open d shell, and electrons of each spin in its orbitals, lowest first.
+
+    None where nothing is to be chosen: the ion has no open d shell, or the start spreads its electrons.
+    """
+    if start.orbital is None:
+        return None
+    shells = shells_of(setup)
+    bare = spin_fillings(shells, ion_shells(shells, charge), ion_shells(shells, charge), magmom)
+    full = ion_spins(setup, charge, magmom, start)
+    bound = [j for j, n in enumerate(setup.n_j) if n > 0]
+    for k, shell in enumerate(shells):
+        if shell.l == _D and 0 < sum(bare[k]) < shell.capacity:
+            fillings = [
+                orbital_fillings(electrons, whole, start.orbital)
+                for electrons, whole in zip(full[k], bare[k], strict=True)
+            ]
+            return bound[k], fillings
+    return None
 
 
 def _basis_functions(setup: Any) -> Any:

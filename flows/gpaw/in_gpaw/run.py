@@ -23,6 +23,7 @@ from gpaw.mpi import world
 
 from .calculator import (
     SETUP_CLASS,
+    change_mixer,
     ionic_start,
     ionic_start_problem,
     magmoms_now,
@@ -32,7 +33,7 @@ from .calculator import (
     versions,
 )
 from .files import CONTCAR, FRAMES, ITERATIONS, JOB, LOG, RESULT, append_line, contcar_text, write_whole
-from .ions import starting_from
+from .ions import IonicStart, starting_from
 from .relax import StopRelaxation, relax
 from .watch import SloshingError, Watch
 
@@ -108,6 +109,7 @@ class Run:
         polarised = bool(np.any(np.abs(self.job["magmoms"]) > 0))
         calculator = make_calculator(self.parameters, polarised, self.folder / f"{start.replace(' ', '-')}.{LOG}")
         atoms.calc = calculator
+        calculator.job, calculator.ions = self.job, self.ions(start)
         calculator.attach(self._observe, 1, calculator)
         record: dict[str, Any] = {"start": start, "used": start}
         self.starts.append(record)
@@ -125,6 +127,12 @@ class Run:
         record["cpu_s"] = round(time.process_time() - began, 1)
         return atoms if record["converged"] else None
 
+    def ions(self, start: str) -> IonicStart | None:
+        """Ions of a start; None where it begins from atoms."""
+        if not start.startswith("ionic") or ionic_start_problem():
+            return None
+        return ionic_start(self.job, int(start.removeprefix("ionic d")) - 1 if start != "ionic" else None)
+
     @contextlib.contextmanager
     def start_context(self, start: str, record: dict[str, Any] | None = None) -> Any:
         """Within this, densities begin as the start says; where that cannot be had, from atoms, and it is said."""
@@ -135,8 +143,8 @@ class Run:
                 self.notes.append(f"{problem}; started from neutral atoms instead: orders may be lost in the SCF")
             yield
             return
-        orbital = int(start.removeprefix("ionic d")) - 1 if start != "ionic" else None
-        ions = ionic_start(self.job, orbital)
+        ions = self.ions(start)
+        assert ions is not None  # only starts from atoms have none
         with starting_from(ions, SETUP_CLASS):
             yield
         if record is not None and ions.used != set(ions.charges):
@@ -204,6 +212,8 @@ class Run:
         }
 
     def _observe(self, calculator: Any) -> None:
+        if self.watch.iteration + 1 == self.parameters["first_mixer_iterations"]:
+            change_mixer(calculator, self.parameters["mixer"])
         energy = calculator.hamiltonian.e_total_extrapolated
         error = calculator.density.error
         known = error is not None and np.isfinite(error)  # before the first mixing it is infinite

@@ -1,6 +1,6 @@
 """Ions that the density starts from: electron counts against chemistry, and what is conserved for any screening."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from valenceflow.flows.gpaw.in_gpaw.ions import (
     ion_shells,
     missing_in,
     occupations,
+    open_d_fillings,
     screened,
     spin_fillings,
     starting_from,
@@ -97,23 +98,33 @@ def test_screened_ions_of_a_neutral_cell_are_a_neutral_cell():
     assert electrons == pytest.approx(sum(shell.electrons for shells, _ in cell for shell in shells))
 
 
-@given(orbital=st.one_of(st.none(), st.integers(0, 4)), screening=st.floats(0, 1), covalency=st.floats(0, 1))
-def test_majority_shells_of_iron_are_full_and_the_minority_holds_the_rest(orbital, screening, covalency):
-    start = IonicStart({}, orbital, screening, covalency)
+@given(screening=st.floats(0, 1), covalency=st.floats(0, 1))
+def test_majority_shells_of_iron_are_full_and_the_minority_holds_the_rest(screening, covalency):
+    start = IonicStart({}, None, screening, covalency)
     for charge, moment, d_electrons in ((3, 5.0, 5 + min(covalency, 3 * screening)), (2, 4.0, 6.0)):
         up, down = occupations(Setup(), charge, moment, 2, start)
         assert np.allclose(up[4:9], 1)
+        assert np.ptp(down[4:9]) < 1e-12  # a spherical ion
         assert up[4:9].sum() + down[4:9].sum() == pytest.approx(d_electrons)
-        assert np.all((down >= -1e-12) & (down <= 1 + 1e-12))
         assert np.all(up[9:] == 0)  # the second d function polarises, it holds nothing
         assert np.all(down[9:] == 0)
 
 
-def test_the_odd_electron_of_the_low_state_goes_into_the_orbital_that_was_named():
-    _, down = occupations(Setup(), 2, 4.0, 2, IonicStart({}, 3, 0.7, 0.9))
-    assert down[4:9] == pytest.approx([0, 0, 0, 1, 0])
-    _, spread = occupations(Setup(), 2, 4.0, 2, IonicStart({}, None, 0.7, 0.9))
-    assert spread[4:9] == pytest.approx([0.2] * 5)
+def test_the_odd_electron_of_the_low_state_goes_into_one_orbital_counted_from_the_lowest():
+    start = IonicStart({}, 0, 0.7, 0.9)
+    assert open_d_fillings(Setup(), 2, 4.0, start) == (2, [[1] * 5, [1, 0, 0, 0, 0]])
+    wave, (up, down) = open_d_fillings(Setup(), 2, 4.0, replace(start, orbital=2))
+    assert (wave, up, down) == (2, [1] * 5, [0, 0, 1, 0, 0])
+    _, (up, down) = open_d_fillings(Setup(), 3, 5.0, start)  # a half-filled shell is a sphere, screened evenly
+    assert up == [1] * 5
+    assert down == pytest.approx([0.18] * 5)
+    assert open_d_fillings(Setup(), 2, 4.0, replace(start, orbital=None)) is None
+
+
+def test_a_d4_ion_leaves_the_highest_orbital_of_its_majority_empty():
+    manganese = Setup("Mn", (4, 4, 3), (0, 1, 2), (2, 0, 5))
+    _, (up, _) = open_d_fillings(manganese, 3, 4.0, IonicStart({}, 0, 0.0, 0.0))
+    assert up == pytest.approx([1, 1, 1, 1, 0])
 
 
 def test_without_spin_both_spins_are_summed():
