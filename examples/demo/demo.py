@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from valenceflow.analysis.figures import ordering_energies
+from valenceflow.analysis.figures import formula_text, ordering_energies
 from valenceflow.cli.results import calculations_of
 from valenceflow.stores.connect import STORE_FILE, sqlite_stores
 from valenceflow.stores.relations import LOST
@@ -51,7 +51,8 @@ def valenceflow(*arguments: object) -> None:
 
 def draw(calculations: list[dict[str, object]], path: Path) -> None:
     """Energies of every ordering over composition."""
-    ordering_energies(calculations, "Na", "Charge orderings of the 28-atom NaxFePO4 cell").savefig(path, dpi=160)
+    title = f"Charge orderings of the 28-atom {formula_text('NaxFePO4')} cell"
+    ordering_energies(calculations, "Na", title).savefig(path, dpi=160)
     print(f"\npicture: {path}")
 
 

@@ -23,7 +23,7 @@ ENDS = [calculation(1.0, -30.0), calculation(0.0, -28.0)]
 
 
 def labels(figure):
-    return {text.get_text() for text in figure.axes[0].get_legend().get_texts()}
+    return {text.get_text() for text in figure.legends[0].get_texts()}
 
 
 def test_a_rehearsal_says_so_in_its_title_and_vasp_does_not():
@@ -36,7 +36,7 @@ def test_a_rehearsal_says_so_in_its_title_and_vasp_does_not():
 def test_lost_orderings_and_failed_audits_have_marks_of_their_own():
     shown = [*ENDS, calculation(0.5, -29.1, "moved"), calculation(0.5, -29.2, "kept", passed=False)]
     figure = ordering_energies(shown, "Na")
-    assert labels(figure) == {"kept", "kept (audit failed)", "lost: moved"}
+    assert labels(figure) == {"kept (3)", "lost: moved (1)", "hollow: audit failed (1)"}
     ordering_energies(shown, "Na").savefig(io.BytesIO(), format="png")
 
 
