@@ -16,6 +16,7 @@ from ..inputs.gpaw_settings import GPAW
 from .potcar_folder import potcar_problems
 from .rehearsal.command import ENGINES as REHEARSAL_ENGINES
 from .rehearsal.command import rehearsal_command
+from .worker_log import STUB_POTCAR_WARNINGS
 
 ENGINES = ("vasp", *(f"rehearsal:{name}" for name in REHEARSAL_ENGINES), GPAW)
 DEFAULT_REHEARSAL = "rehearsal:chgnet"
@@ -57,6 +58,7 @@ def engine_environment(
         "ATOMATE2_VASP_CMD": command,
         "ATOMATE2_VASP_GAMMA_CMD": command,
         "PMG_VASP_PSP_DIR": str(potcar_folder),
+        "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), STUB_POTCAR_WARNINGS])),
     }
 
 

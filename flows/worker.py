@@ -26,6 +26,7 @@ from .campaign import configuration_flow
 from .campaign_file import Campaign, read_campaign
 from .leash import die_with_parent
 from .restore import adopt, is_done
+from .worker_log import start_logging
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     die_with_parent(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's, who asks us to stop
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lines = start_logging()
     campaign = read_campaign(Path(sys.argv[1]))
     stores = stores_from_yaml(Path(sys.argv[2]))
     job_store = stores.job_store()
@@ -44,6 +45,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         document = ConfigurationDoc.model_validate(request["configuration"])
+        lines.whose = f"x = {document.fraction:.3f} {document.joint_key}"
         answer(answers, run_configuration(campaign, document, job_store, Path(request["folder"])))
 
 
