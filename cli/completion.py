@@ -110,8 +110,9 @@ def complete_sort(incomplete: str) -> list[str]:
 
 def _fields() -> list[str]:
     from ..stores.documents import ChargeOrderedCalculationDoc  # noqa: PLC0415 - pymatgen
+    from .wording import SHORT_NAMES  # noqa: PLC0415 - start-up
 
-    return list(ChargeOrderedCalculationDoc.model_fields)
+    return [*SHORT_NAMES, *ChargeOrderedCalculationDoc.model_fields]
 
 
 def complete_ordering(incomplete: str) -> list[str]:

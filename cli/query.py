@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..flows.engines import ENGINES
-from ..stores.relations import LOST
+from ..stores.relations import COUNTING, LOST
 from .completion import complete_columns, complete_engine, complete_ordering, complete_sort, complete_state
 from .places import CampaignArgument, JsonOption, StoreOption, find_place
+from .wording import AS_MEANT, LOST_ORDERING, SHORT_NAMES, counted, ordering_text, rehearsal_note
 
-DEFAULT_COLUMNS = "fraction,intended_key,achieved_key,relation,state,energy_per_fu,max_force,engine"
-WIDE = 10_000
-ORDERINGS = ("lost", "kept", "equivalent", "measured", "moved", "delocalised", "ambiguous", "not read")
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..stores.connect import Stores
+
+DEFAULT_COLUMNS = "x,meant,achieved,ordering,state,energy_per_fu,max_force,engine"
+ORDERINGS = {LOST_ORDERING: LOST, AS_MEANT: COUNTING} | {
+    relation: (relation,) for relation in (*COUNTING, *LOST, "not read")
+}
+"""What --ordering takes -> the relations it stands for."""
+
 STATES = ("completed", "failed", "audit failed")
+_HEADERS = {field: name for name, field in SHORT_NAMES.items()}
 
 
 def query(
     campaign: CampaignArgument = None,
     store: StoreOption = None,
-    x: Annotated[str | None, typer.Option("--x", help="Working-ion fraction: 0.5, or a range 0.4:0.6.")] = None,
+    x: Annotated[str | None, typer.Option("--x", help="Working-ion fraction: 0.5, 1/2, or a range 1/4:0.6.")] = None,
     ordering: Annotated[
         str | None,
         typer.Option(
-            help="kept, equivalent, measured, moved, delocalised, ambiguous, or lost (the last three).",
+            help="'as meant' (kept, equivalent, measured), lost (moved, delocalised, ambiguous), or one of these.",
             autocompletion=complete_ordering,
         ),
     ] = None,
@@ -37,20 +47,22 @@ def query(
         str | None, typer.Option(help="Engine, e.g. vasp or rehearsal:chgnet.", autocompletion=complete_engine)
     ] = None,
     columns: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Fields, separated by commas; dots go into a field.",
+            help="Columns or fields, separated by commas; dots go into a field.",
             autocompletion=complete_columns,
-            show_default="x, keys, relation, state, energy, force",
+            show_default="x, meant, achieved, ordering, state, energy, force",
         ),
-    ] = DEFAULT_COLUMNS,
+    ] = None,
     sort: Annotated[
-        str, typer.Option(help="Field to sort by; a leading - turns it round.", autocompletion=complete_sort)
+        str, typer.Option(help="Column or field to sort by; a leading - turns it round.", autocompletion=complete_sort)
     ] = "energy_per_fu",
     limit: Annotated[int, typer.Option(min=0, help="At most this many; 0: all.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Show calculations of a campaign or a store."""
+    from ..flows.engines import ENGINES  # noqa: PLC0415 - pymatgen
+
     place = find_place(campaign, store)
     _check_words(ordering, state)
     calculations = place.stores.collection("calculations")
@@ -58,19 +70,25 @@ def query(
     if engine is not None and engine not in (known := sorted({*ENGINES, *engines})):
         raise ValueError(f"--engine {engine!r} is unknown; choose one of {', '.join(known)}")
     criteria = _criteria(place.name, x, ordering, state, engine)
-    fields = [name.strip() for name in columns.split(",") if name.strip()]
-    by = sort.lstrip("-")
+    fields = [_field(name) for name in (columns or DEFAULT_COLUMNS).split(",") if name.strip()]
+    by = _field(sort.lstrip("-"))
     _check_fields(calculations.query_one({}), [*fields, by])
     # Energies of different engines cannot be compared: they are never sorted among each other.
     order: dict[str, Any] = {"engine": 1, by: -1 if sort.startswith("-") else 1}
     found = calculations.query(criteria, properties=[*fields, "engine"], sort=order, limit=limit)
-    rows = [{name: _value(document, name) for name in fields} for document in found]
-    if not as_json:
-        _say_whose_numbers(engines if engine is None else [engine])
+    rows = [{name: _value(document, name) for name in dict.fromkeys([*fields, "engine"])} for document in found]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, default=str))
+        typer.echo(json.dumps([{name: row[name] for name in fields} for row in rows], indent=1, default=str))
         return
-    _print_table(rows, fields)
+    _say_whose_numbers(engines if engine is None else [engine])
+    _print_table(rows, fields, engine_may_go=columns is None)
+    if engine is not None and not rows:
+        _say_where_there_are_some(place.stores, criteria)
+
+
+def _field(name: str) -> str:
+    """The field that a column shows; a field's own name is taken as well."""
+    return SHORT_NAMES.get(name.strip(), name.strip())
 
 
 def _check_words(ordering: str | None, state: str | None) -> None:
@@ -82,15 +100,25 @@ def _check_words(ordering: str | None, state: str | None) -> None:
 def _check_fields(example: Mapping[str, Any] | None, names: Sequence[str]) -> None:
     for name in names:
         if example is not None and name.split(".")[0] not in example:
-            raise ValueError(f"no field {name!r} in a calculation; there are {', '.join(sorted(example))}")
+            there = ", ".join(sorted({*SHORT_NAMES, *example}))
+            raise ValueError(f"no field {name!r} in a calculation; there are {there}")
 
 
 def _say_whose_numbers(engines: Sequence[str]) -> None:
-    rehearsed = [engine for engine in engines if engine.startswith("rehearsal")]
+    rehearsed = [engine for engine in engines if rehearsal_note(engine)]
     if rehearsed:
-        typer.echo(f"REHEARSAL, not DFT: {', '.join(rehearsed)}")
+        typer.echo(f"{rehearsal_note(rehearsed[0])}: {', '.join(rehearsed)}")
     if len(engines) > 1:
         typer.echo(f"engines {', '.join(engines)}: their energies cannot be compared; choose one with --engine")
+
+
+def _say_where_there_are_some(stores: Stores, criteria: Mapping[str, Any]) -> None:
+    """What the same question finds under other engines, where it finds nothing under the one asked for."""
+    calculations = stores.collection("calculations")
+    others = {name: value for name, value in criteria.items() if name != "engine"}
+    for engine in sorted(calculations.distinct("engine", others)):
+        number = int(calculations.count({**others, "engine": engine}))
+        typer.echo(f"none of engine {criteria['engine']}; there {'is' if number == 1 else 'are'} {number} of {engine}")
 
 
 def _criteria(
@@ -103,7 +131,7 @@ def _criteria(
         low, high = _range(x)
         criteria["fraction"] = {"$gte": low, "$lte": high}
     if ordering is not None:
-        criteria["relation"] = {"$in": list(LOST)} if ordering == "lost" else ordering
+        criteria["relation"] = {"$in": list(ORDERINGS[ordering])}
     if state is not None:
         criteria["state"] = state
     if engine is not None:
@@ -114,12 +142,16 @@ def _criteria(
 def _range(text: str) -> tuple[float, float]:
     low, _, high = text.partition(":")
     try:
-        first = float(low) if low else 0.0
-        last = float(high) if high else (1.0 if ":" in text else first)
-    except ValueError as err:
-        raise ValueError(f"--x {text!r}: give a fraction such as 0.5, or a range such as 0.4:0.6") from err
+        first = _number(low) if low.strip() else 0.0
+        last = _number(high) if high.strip() else (1.0 if ":" in text else first)
+    except (ValueError, ZeroDivisionError) as err:
+        raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
     slack = 1e-3
     return first - slack, last + slack
+
+
+def _number(text: str) -> float:
+    return float(Fraction(text.replace(" ", "")))
 
 
 def _value(document: Mapping[str, Any], name: str) -> Any:
@@ -129,34 +161,52 @@ def _value(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - start-up
-    from rich.console import Console  # noqa: PLC0415
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.measure import Measurement  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], engine_may_go: bool) -> None:
+    """A table, its headers over two lines where that helps, else one value a line, so that no number is cut."""
+    from rich.console import Console  # noqa: PLC0415 - start-up
 
-    engines = {str(row["engine"]) for row in rows if "engine" in row}
-    footer = f"{len(rows)} calculations"
-    if len(engines) == 1:  # said once, below the table
+    from .tables import first_that_fits, print_lines  # noqa: PLC0415
+
+    engines = {str(row["engine"]) for row in rows}
+    footer = counted(len(rows), "calculation")
+    if len(engines) == 1 and engine_may_go:  # said once, below the table
         fields = [name for name in fields if name != "engine"]
         footer += f", engine {engines.pop()}"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in fields:
-        table.add_column(name.replace("_", "_\n"), no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(_shown(row[name])) for name in fields))
     console = Console()
-    if Measurement.get(console, console.options.update(width=WIDE), table).maximum <= console.width:
+    table = first_that_fits((_table(rows, fields, breaks) for breaks in (False, True)), console)
+    if table is not None:
         console.print(table)
-    else:  # too narrow for a table: one value a line, so that no number is cut
+    else:
         for row in rows:
-            lines = "\n".join(f"{name}: {_shown(row[name])}" for name in fields)
-            console.print(f"{lines}\n", highlight=False, markup=False, soft_wrap=True)
-    console.print(footer, highlight=False)
+            print_lines(console, [*(f"{_header(name)}: {_shown(name, row[name])}" for name in fields), ""])
+    print_lines(console, [footer])
 
 
-def _shown(value: Any) -> str:
+def _table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], broken_headers: bool) -> Table:
+    from rich.markup import escape  # noqa: PLC0415 - start-up
+
+    from .tables import broken, plain_table  # noqa: PLC0415
+
+    table = plain_table()
+    for name in fields:
+        header = escape(_header(name))
+        table.add_column(broken(header, "_") if broken_headers else header, no_wrap=True)
+    for row in rows:
+        table.add_row(*(escape(_shown(name, row[name])) for name in fields))
+    return table
+
+
+def _header(field: str) -> str:
+    return _HEADERS.get(field, field)
+
+
+def _shown(field: str, value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if field == "relation":
+        return ordering_text(value)
+    if isinstance(value, float):
+        return f"{value:.3f}" if field == "fraction" else f"{value:.4f}"
+    if isinstance(value, list) and value and all(isinstance(part, float) for part in value):
+        return " ".join(f"{part:.2f}" for part in value)
+    return str(value)

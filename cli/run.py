@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from .completion import complete_fault, complete_reason
 from .places import CampaignPath, EngineOption
+from .wording import AUDIT_FAILED, command, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,16 +78,24 @@ def retry(
     from ..flows.retry import mark_for_retry  # noqa: PLC0415
 
     marked = mark_for_retry(read_campaign(campaign), engine_name(engine), reason, only or [])
-    typer.echo(f"{len(marked)} configurations marked; `valenceflow run {campaign} --engine {engine}` runs them")
+    typer.echo(f"{counted(len(marked), 'configuration')} marked; to run: {command('run', campaign, engine)}")
 
 
 def _dry_run(
     console: Console, campaign: Campaign, engine: str, folder: Path, only: list[str], limit: int | None
 ) -> None:
-    from ..flows.dry_run import write_inputs  # noqa: PLC0415 - atomate2
+    from ..flows.dry_run import PLACEHOLDER_FILE, write_inputs  # noqa: PLC0415 - atomate2
+    from .tables import print_lines  # noqa: PLC0415 - start-up
 
     written = write_inputs(campaign, engine, folder, only, limit)
-    console.print(f"{written} sets of input files under {folder}; nothing was run")
+    what = f"{counted(written.configurations, 'configuration')}, {counted(written.steps, 'step')}"
+    lines = [f"{what} written to {folder}; nothing was run"]
+    if written.placeholders:
+        number = counted(written.placeholders, "placeholder")
+        lines.append(
+            f"{number} among the geometries, for what step 1 will relax: {PLACEHOLDER_FILE} beside them says so"
+        )
+    print_lines(console, lines)
 
 
 def _run_here(
@@ -99,15 +107,19 @@ def _run_here(
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
     from ..flows.preflight import check_engine, worker_environment  # noqa: PLC0415 - pymatgen's and atomate2's settings
     from ..flows.runner import make_folder, plan, prepare  # noqa: PLC0415
+    from .tables import print_lines  # noqa: PLC0415
 
     planned = plan(campaign, engine, options.only)
     check_engine(campaign, engine, options.fault)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):
         prepared = prepare(campaign, engine, planned, options.only, options.limit)
-        console.print(_first_lines(prepared, options.workers), highlight=False, soft_wrap=True)
+        print_lines(console, _first_lines(prepared, options.workers).splitlines())
         if prepared.todo:
-            _watch(console, prepared, options, worker_environment(campaign, engine, options.fault))
+            from .watch import watch  # noqa: PLC0415 - start-up
+
+            environment = worker_environment(campaign, engine, options.fault)
+            watch(console, prepared, options.workers, environment, options.stop_after_min)
     return _report(console, prepared)
 
 
@@ -119,64 +131,53 @@ def _first_lines(prepared: Prepared, workers: int) -> str:
     parts = []
     for fraction, keys in by_fraction.items():
         total = sum(c.fraction == fraction for c in prepared.configurations)
-        parts.append(f"x = {fraction:g}: {total} ({len(keys)} {campaign.file.ion} orderings)")
+        parts.append(f"x = {fraction:g}: {total} ({counted(len(keys), f'{campaign.file.ion} ordering')})")
     mesh = " ".join(str(n) for n in campaign.protocol.kpoints(campaign.cell.structure.lattice))
     note = "  REHEARSAL: these numbers are not DFT\n" if prepared.engine.startswith("rehearsal") else ""
+    running = counted(min(workers, max(1, len(prepared.todo))), "worker")
     return (
-        f"{campaign.file.name}: {len(prepared.configurations)} configurations; {'; '.join(parts)}\n"
+        f"{campaign.file.name}: {counted(len(prepared.configurations), 'configuration')}; {'; '.join(parts)}\n"
         f"  {campaign.cell.structure.composition.reduced_formula} x {campaign.cell.formula_units} formula units, "
-        f"protocol {campaign.protocol.name}, k-mesh {mesh}, engine {prepared.engine}\n{note}"
-        f"  {len(prepared.todo)} to run with {min(workers, max(1, len(prepared.todo)))} workers; log: "
-        f"{campaign.folder / 'run.log'}"
+        f"protocol {campaign.protocol.name}, k-mesh {mesh}, engine {prepared.engine}\n{note}{_changed(prepared)}"
+        f"  {len(prepared.todo)} to run with {running}; log: {campaign.folder / 'run.log'}"
     )
 
 
-def _watch(console: Console, prepared: Prepared, options: RunOptions, environment: dict[str, str]) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    from ..flows.launch import Finished  # noqa: PLC0415
-    from ..flows.runner import run_prepared  # noqa: PLC0415
-
-    columns = (MofNCompleteColumn(), BarColumn(bar_width=None), TimeElapsedColumn(), TextColumn("{task.description}"))
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("starting", total=len(prepared.todo))
-            stop_after_s = None if options.stop_after_min is None else 60 * options.stop_after_min
-            for event in run_prepared(prepared, options.workers, environment, stop_after_s):
-                if isinstance(event, Finished):
-                    progress.advance(task)
-                    if not console.is_terminal:
-                        console.print(_outcome_line(prepared, event.configuration.calculation_id), highlight=False)
-                else:
-                    progress.update(task, description=event.configuration.joint_key)
-        if prepared.ended:
-            console.print(f"ended early: {prepared.ended}", highlight=False, markup=False)
-    except KeyboardInterrupt:
-        console.print("stopped; finished configurations are kept, and `valenceflow run` goes on from here")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def _outcome_line(prepared: Prepared, calculation_id: str) -> str:
-    found = prepared.stores.collection("calculations").query_one({"calculation_id": calculation_id}) or {}
-    energy = found.get("energy_per_fu")
-    shown = "" if energy is None else f" {energy:.4f} eV/f.u."
-    start = f"x = {found.get('fraction', 0):.3f} {found.get('intended_key')}"
-    return f"{start} {found.get('state')}, ordering {found.get('relation')}{shown}"
+def _changed(prepared: Prepared) -> str:
+    """What the campaign file asks for beyond, or no longer, since the last run."""
+    change = prepared.change
+    if change is None or not (change.new or change.left_out):
+        return ""
+    left_out = f", {change.left_out} no longer asked for (what is computed of them stays)" if change.left_out else ""
+    return f"  since the last run: {counted(change.new, 'configuration')} new{left_out}\n"
 
 
 def _report(console: Console, prepared: Prepared) -> int:
-    """Table of all calculations of this engine; returns how many failed."""
-    from .results import calculation_table, calculations_of, summary_line  # noqa: PLC0415
+    """Table of all planned calculations of this engine; returns how many failed."""
+    from .results import calculations_of, fitting_table, notes, summary_line  # noqa: PLC0415
+    from .tables import print_lines  # noqa: PLC0415
 
-    calculations = calculations_of(prepared.stores, prepared.campaign.file.name, prepared.engine)
+    name, planned = prepared.campaign.file.name, {c.configuration_id for c in prepared.configurations}
+    found = calculations_of(prepared.stores, name, prepared.engine)
+    calculations = [c for c in found if c["configuration_id"] in planned]
+    others = _run_by_others(prepared)
     if calculations:
-        console.print(calculation_table(calculations, prepared.engine, console.width))
-    console.print(summary_line(calculations, len(prepared.configurations)), highlight=False)
-    return sum(c["state"] != "completed" for c in calculations)
+        console.print(fitting_table(calculations, prepared.engine, console))
+        print_lines(console, notes(calculations))
+    lines = [summary_line([*calculations, *others], planned)]
+    if others:
+        names = ", ".join(sorted({c["engine"] for c in others}))
+        lines.append(f"{len(others)} of them were run by {names}, not by {prepared.engine}: they do not count")
+    if len(found) > len(calculations):
+        lines.append(f"{len(found) - len(calculations)} more in the store, which the campaign file no longer asks for")
+    print_lines(console, lines)
+    return sum(c["state"] != "completed" for c in [*calculations, *others])
+
+
+def _run_by_others(prepared: Prepared) -> list[dict[str, Any]]:
+    """Calculations of planned configurations whose output another engine wrote; their audit has failed for that."""
+    planned = {c.calculation_id for c in prepared.configurations}
+    criteria = {"campaign": prepared.campaign.file.name, "state": AUDIT_FAILED, "engine": {"$ne": prepared.engine}}
+    wanted = ["calculation_id", "configuration_id", "engine", "state", "relation"]
+    found = prepared.stores.collection("calculations").query(criteria, properties=wanted)
+    return [c for c in found if c["calculation_id"] in planned]

@@ -3,52 +3,123 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
+from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, command, counted, rehearsal_note
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..stores.overview import FailureGroup, FractionOverview
+    from ..flows.asked import Asked
+    from ..flows.progress import Progress
+    from ..stores.failure_groups import FailureGroup
+    from ..stores.overview import FractionOverview
 
 
-NARROW = 64
-COLUMNS = ("x", "all", "as meant", "lost", "audit failed", "failed", "missing")
-SHORT_COLUMNS = ("x", "all", "kept", "lost", "fail", "left")
+@dataclass
+class Change:
+    """How the campaign file differs from what was last run with an engine.
+
+    Attributes
+    ----------
+    fields : fields and files that changed.
+    new, left_out : configurations, counted where `--plan` was given.
+    problem : why it cannot be planned.
+    """
+
+    fields: list[str]
+    new: int | None = None
+    left_out: int | None = None
+    problem: str = ""
 
 
-def status(campaign: CampaignArgument = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
+@dataclass
+class Overview:
+    """What `status` shows of one campaign.
+
+    Attributes
+    ----------
+    name : of the campaign.
+    rows, failures : counted in the store.
+    progress : of the run that holds the campaign; None where none does.
+    changes : engine -> how the campaign file changed since.
+    left_out, left_out_done : configurations that it no longer asks for, and those of them with a calculation.
+    disk : what the missing ones need, in words, where it is known.
+    """
+
+    name: str
+    rows: list[FractionOverview]
+    failures: list[FailureGroup]
+    running: bool = False
+    progress: Progress | None = None
+    changes: dict[str, Change] = field(default_factory=dict)
+    left_out: int = 0
+    left_out_done: int = 0
+    disk: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        return {
+            "running": self.running,
+            "progress": None if self.progress is None else self.progress.as_dict(),
+            "fractions": [row.as_dict() for row in self.rows],
+            "failures": [asdict(group) for group in self.failures],
+            "changed": {engine: asdict(change) for engine, change in self.changes.items()},
+            "no_longer_asked": {"configurations": self.left_out, "calculations": self.left_out_done},
+        }
+
+
+def status(
+    campaign: CampaignArgument = None,
+    store: StoreOption = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Where the file changed since the run, plan it anew and count what is new.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show how far a campaign is and what to type next."""
-    from ..stores.overview import failure_groups, fraction_overviews  # noqa: PLC0415 - start-up
-
     place = find_place(campaign, store)
     running = _bring_up_to_date(campaign, place)
     names = [place.name] if place.name else sorted(place.stores.collection("campaigns").distinct("campaign"))
-    content: dict[str, Any] = {}
-    tables = []
-    for name in names:
-        rows, failures = fraction_overviews(place.stores, name), failure_groups(place.stores, name)
-        content[name] = {
-            "running": running,
-            "fractions": [row.as_dict() for row in rows],
-            "failures": [asdict(group) for group in failures],
-        }
-        tables.append((name, rows, failures))
+    overviews = [_overview(place, name, campaign, running, plan) for name in names]
     if as_json:
-        typer.echo(json.dumps(content, indent=1))
+        typer.echo(json.dumps({overview.name: overview.as_dict() for overview in overviews}, indent=1))
         return
     from rich.console import Console  # noqa: PLC0415 - start-up
 
     console = Console()
-    for name, rows, failures in tables:
-        _show(console, name, rows, failures, running, campaign)
+    for overview in overviews:
+        _show(console, overview, campaign)
+
+
+def _overview(place: Place, name: str, campaign: Path | None, running: bool, plan: bool) -> Overview:
+    from ..flows.asked import read_asked  # noqa: PLC0415 - start-up
+    from ..flows.progress import read_progress  # noqa: PLC0415
+    from ..stores.failure_groups import failure_groups  # noqa: PLC0415
+    from ..stores.overview import finished_among, fraction_overviews  # noqa: PLC0415
+
+    asked = {} if place.folder is None else read_asked(place.folder)
+    left_out = [identity for record in asked.values() for identity in record.left_out]
+    rows = fraction_overviews(place.stores, name, left_out)
+    progress = None if place.folder is None else read_progress(place.folder)
+    return Overview(
+        name,
+        rows,
+        failure_groups(place.stores, name, left_out),
+        running,
+        progress if running else None,
+        {} if campaign is None else dict(_changes(campaign, place, asked, plan)),
+        len(left_out),
+        finished_among(place.stores, left_out),
+        _disk(place.folder, rows, progress),
+    )
 
 
 def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
@@ -62,13 +133,14 @@ def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
         return True
     if place.folder.is_dir() and any(row.missing for row in fraction_overviews(place.stores, place.name)):
         from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen, only where needed
-        from ..flows.manifest import read_manifest  # noqa: PLC0415
+        from ..flows.manifest import manifest_of  # noqa: PLC0415
         from ..stores.builders import build_calculations  # noqa: PLC0415
 
         try:
             with campaign_lock(place.folder):  # where one process alone may write, this is it
                 place.stores.take_in(alone=True)
-                build_calculations(place.stores, read_campaign(campaign).cell, read_manifest(place.folder))
+                described = read_campaign(campaign)
+                build_calculations(place.stores, described.cell, manifest_of(described))
         except CampaignBusyError:
             return True
         except PermissionError:
@@ -76,53 +148,112 @@ def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
     return False
 
 
-def _show(
-    console: Console,
-    name: str,
-    rows: Sequence[FractionOverview],
-    failures: Sequence[FailureGroup],
-    running: bool,
-    campaign: Path | None,
-) -> None:
-    for engine in dict.fromkeys(row.engine for row in rows):
-        title = f"{name}, {engine} ({'running' if running else 'not running'})"
-        console.print(_table(title, [row for row in rows if row.engine == engine], console.width))
-    for group in failures:
-        console.print(f"{group.count} x {group.reason}: {group.message}", highlight=False, markup=False)
-        console.print(f"  folder: {group.folder}\n  to do: {group.remedy}", highlight=False, markup=False)
+def _changes(campaign: Path, place: Place, asked: dict[str, Asked], plan: bool) -> Iterator[tuple[str, Change]]:
+    """Engine and what changed in the campaign file since it was last run with it."""
+    from ..flows.asked import asked_by  # noqa: PLC0415 - start-up
+
+    path = campaign.resolve()
+    now = asked_by(path.read_text(encoding="utf-8"), path)
+    for engine, record in asked.items():
+        names = record.changes(now)
+        if names:
+            yield engine, _counted_change(campaign, place, engine, names) if plan else Change(names)
+
+
+def _counted_change(campaign: Path, place: Place, engine: str, names: list[str]) -> Change:
+    from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen, on request
+    from ..flows.manifest import plan_change  # noqa: PLC0415
+    from ..flows.plan import plan_configurations  # noqa: PLC0415
+
+    assert place.folder is not None  # as a campaign was given
+    try:
+        change = plan_change(place.folder, engine, plan_configurations(read_campaign(campaign), engine))
+    except ValueError as err:  # what can be shown of the last run is shown all the same
+        return Change(names, problem=" ".join(str(err).split()))
+    return Change(names) if change is None else Change(names, change.new, change.left_out)
+
+
+def _disk(folder: Path | None, rows: Sequence[FractionOverview], progress: Progress | None) -> str:
+    from ..flows.progress import free_bytes, size_text  # noqa: PLC0415 - start-up
+
+    missing = sum(row.missing for row in rows if progress is not None and row.engine == progress.engine)
+    if folder is None or progress is None or progress.mean_size is None or not missing:
+        return ""
+    needed, free = missing * progress.mean_size, free_bytes(folder)
+    line = f"disk: {size_text(free)} free, the {missing} missing need about {size_text(needed)}"
+    return f"{line}: MAKE ROOM" if needed > free else line
+
+
+def _show(console: Console, overview: Overview, campaign: Path | None) -> None:
+    from .next_steps import elsewhere_lines, failure_lines, next_commands  # noqa: PLC0415 - start-up
+    from .tables import first_that_fits, print_lines  # noqa: PLC0415
+
+    for engine in dict.fromkeys(row.engine for row in overview.rows):
+        mine = [row for row in overview.rows if row.engine == engine]
+        print_lines(console, _title(overview, engine))
+        layouts = [_table(mine, layout) for layout in ("full", "narrow", "short")]
+        console.print(first_that_fits(layouts, console) or layouts[-1])
+    changes = [] if campaign is None else _change_lines(overview, campaign)
+    print_lines(console, [*elsewhere_lines(overview.rows), *_left_out_lines(overview), *changes])
+    for group in overview.failures:
+        print_lines(console, failure_lines(group, campaign))
     if campaign is not None:
-        for line in _next_commands(rows, failures, running, campaign):
-            console.print(line, highlight=False, markup=False)
+        running = None if overview.progress is None else overview.progress.engine
+        print_lines(console, next_commands(overview.rows, running, campaign))
+    print_lines(console, [overview.disk] if overview.disk else [])
 
 
-def _table(title: str, rows: Sequence[FractionOverview], width: int) -> Table:
-    """Counts of one engine by fraction; a narrow terminal gets short names, and both kinds of failure in one number."""
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - start-up
-    from rich.table import Table  # noqa: PLC0415
+def _title(overview: Overview, engine: str) -> list[str]:
+    """Campaign, engine and what runs now."""
+    note = rehearsal_note(engine)
+    head = f"{overview.name}, {engine}{f' ({note})' if note else ''}"
+    progress = overview.progress
+    if not overview.running or (progress is not None and progress.engine != engine):
+        return [f"{head}: not running"]
+    if progress is None:
+        return [f"{head}: running"]
+    return [f"{head}: running, {progress.text()}", *progress.busy_lines()]
 
-    from ..stores.relations import LOST  # noqa: PLC0415
 
-    narrow = width < NARROW
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in SHORT_COLUMNS if narrow else COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
+def _table(rows: Sequence[FractionOverview], layout: str) -> Table:
+    """Counts by fraction; the short layout adds both kinds of failure up."""
+    from .tables import broken, plain_table  # noqa: PLC0415 - start-up
+
+    unfit = ["failed\n+ audit"] if layout == "short" else [AUDIT_FAILED, FAILED]
+    headers = ["x", "all", AS_MEANT, LOST_ORDERING, *unfit, MISSING]
+    table = plain_table(gap=1 if layout == "full" else 0)
+    for header in headers:
+        table.add_column(header if layout == "full" else broken(header), justify="right", no_wrap=True)
     for row in rows:
-        lost = sum(row.relations.get(relation, 0) for relation in LOST)
-        meant = row.states.get("completed", 0) - lost
-        unfit = [row.states.get("audit failed", 0), row.states.get("failed", 0)]
-        cells = [row.total, meant, lost, *([sum(unfit)] if narrow else unfit), row.missing]
+        numbers = [row.states.get(AUDIT_FAILED, 0), row.states.get(FAILED, 0)]
+        cells = [row.total, row.as_meant, row.lost, *([sum(numbers)] if layout == "short" else numbers), row.missing]
         table.add_row(f"{row.fraction:.3f}", *(str(cell) for cell in cells))
     return table
 
 
-def _next_commands(
-    rows: Sequence[FractionOverview], failures: Sequence[FailureGroup], running: bool, campaign: Path
-) -> list[str]:
-    lines = []
-    for engine in dict.fromkeys(row.engine for row in rows):
-        mine = [row for row in rows if row.engine == engine]
-        if not running and any(row.missing for row in mine):
-            lines.append(f"missing ones: valenceflow run {campaign} --engine {engine}")
-        if any(row.states.get("failed") or row.states.get("audit failed") for row in mine):
-            lines.append(f"failed ones:  valenceflow retry {campaign} --engine {engine}, then run")
-    return lines
+def _left_out_lines(overview: Overview) -> Iterator[str]:
+    if overview.left_out:
+        done = f"; the {counted(overview.left_out_done, 'calculation')} of them" if overview.left_out_done else ""
+        stay = f"{done} stay in the store, and `valenceflow query` shows them" if done else ""
+        yield f"{counted(overview.left_out, 'configuration')} no longer asked for by the campaign file{stay}"
+
+
+def _change_lines(overview: Overview, campaign: Path) -> Iterator[str]:
+    from .tables import Exact  # noqa: PLC0415 - start-up
+
+    for engine, change in overview.changes.items():
+        what = f"{campaign.name} changed since the last run with {engine} ({', '.join(change.fields)})"
+        if change.problem:
+            yield f"{what} and cannot be planned: {change.problem}"
+        elif change.new is None:
+            yield what
+            yield Exact(f"  to count what is new: {command('status', campaign, None, '--plan')}")
+            yield Exact(f"  to run it: {command('run', campaign, engine)}")
+        elif not change.new and not change.left_out:
+            yield f"{what}, and asks for the same configurations"
+        else:
+            yield (
+                f"{what}: {counted(change.new, 'configuration')} new, {change.left_out} no longer asked for (what is "
+                "computed of them stays)"
+            )
+            yield Exact(f"  to run it: {command('run', campaign, engine)}")

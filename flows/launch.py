@@ -12,9 +12,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
 from typing import IO, Any
 
 import yaml
@@ -23,11 +25,14 @@ from ..stores.connect import Stores
 from ..stores.documents import ConfigurationDoc
 from ..stores.secrets import secrets_of
 from .campaign_file import Campaign
+from .progress import LOG_FILE
 
-LOG_FILE = "run.log"
 STORE_YAML = "store.yaml"
 WORKER_STORE_YAML = "store-workers.yaml"
 RUNS_FOLDER = "runs"
+STOP_S = 10.0
+"""How long workers get to end their VASP runs before they are killed."""
+
 MAX_IDLE_DEATHS = 3
 """Workers that may end before they take up work: more, and something is wrong with starting them at all."""
 
@@ -186,20 +191,23 @@ class Workers:
         pipe.flush()
 
     def stop(self) -> None:
-        """End every worker and the VASP runs that they started."""
+        """End every worker and the VASP runs that they started; interrupted (a second Ctrl-C), kill them at once."""
         for process in self._processes:
             if process.poll() is None:
                 process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        deadline = monotonic() + STOP_S
+        try:
+            for process in self._processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=max(0.0, deadline - monotonic()))
+        finally:
+            for process in self._processes:
+                process.kill()  # does nothing to one that has ended; VASP is on a leash and ends with its worker
                 process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
-        self._processes.clear()
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
+                        pipe.close()
+            self._processes.clear()
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

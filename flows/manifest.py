@@ -6,7 +6,8 @@ A second `run` reads it, so that finished work is found again; a changed campaig
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,7 +17,9 @@ from ..inputs.yaml_files import first_problem
 from ..stores.connect import Stores
 from ..stores.documents import SCHEMA_VERSION, CampaignDoc, ConfigurationDoc
 from ..stores.provenance import package_versions
+from .asked import asked_by, read_asked, record_asked
 from .campaign_file import Campaign
+from .manifest_check import check_manifest
 
 MANIFEST_FILE = "manifest.json"
 
@@ -46,6 +49,12 @@ def read_manifest(folder: Path) -> list[ConfigurationDoc]:
         raise ValueError(f"{path}: damaged ({err}); delete it: finished work is found again by its ids") from err
 
 
+def manifest_of(campaign: Campaign) -> list[ConfigurationDoc]:
+    """Configurations of a campaign that was started, of the host and supercell that its file has now."""
+    ours = (campaign.cell.host.content_hash, [list(row) for row in campaign.cell.matrix])
+    return [c for c in read_manifest(campaign.folder) if (c.host_hash, c.supercell) == ours]
+
+
 def write_manifest(folder: Path, campaign: str, configurations: Sequence[ConfigurationDoc]) -> None:
     """Write the manifest, whole or not at all."""
     content = {
@@ -58,18 +67,30 @@ def write_manifest(folder: Path, campaign: str, configurations: Sequence[Configu
     partial.replace(folder / MANIFEST_FILE)
 
 
-def with_attempts(campaign: Campaign, planned: Sequence[ConfigurationDoc]) -> list[ConfigurationDoc]:
+def with_attempts(
+    campaign: Campaign, planned: Sequence[ConfigurationDoc], stores: Stores | None = None
+) -> list[ConfigurationDoc]:
     """Planned configurations with the attempts and job uuids of an earlier run kept.
+
+    Parameters
+    ----------
+    campaign, planned : what is to be run.
+    stores : the campaign's, which know attempts and uuids where the manifest was deleted.
 
     Raises
     ------
     ValueError
-        If the folder belongs to another campaign.
+        If the folder belongs to another campaign, or the manifest was edited by hand.
     """
-    earlier = {c.configuration_id: c for c in read_manifest(campaign.folder)}
-    strangers = {c.campaign for c in earlier.values()} - {campaign.file.name}
+    known = read_manifest(campaign.folder)
+    if stores is not None and not (campaign.folder / MANIFEST_FILE).exists():
+        found = stores.collection("configurations").query({"campaign": campaign.file.name})
+        known = [ConfigurationDoc.model_validate({k: v for k, v in c.items() if k != "_id"}) for c in found]
+    earlier = {c.configuration_id: c for c in known}
+    strangers = {c.campaign for c in known} - {campaign.file.name}
     if strangers:
         raise ValueError(f"{campaign.folder} belongs to campaign {', '.join(sorted(strangers))}; choose another name")
+    check_manifest(campaign.folder / MANIFEST_FILE, known, planned)
     return [earlier.get(c.configuration_id, c) for c in planned]
 
 
@@ -83,6 +104,40 @@ def register_campaign(
     stores.collection("campaigns").update([document.model_dump(mode="json")])
     stores.collection("configurations").update([c.model_dump(mode="json") for c in configurations])
     write_manifest(campaign.folder, campaign.file.name, [*others, *configurations])
+    left_out = [c.configuration_id for c in others if c.engine == engine]
+    record_asked(campaign.folder, engine, asked_by(campaign.text, campaign.path, left_out))
+
+
+@dataclass(frozen=True)
+class PlanChange:
+    """How a plan differs from the one of the last run with the same engine.
+
+    Attributes
+    ----------
+    new : configurations that it adds.
+    left_out : configurations that it no longer asks for; what was computed of them stays.
+    """
+
+    new: int
+    left_out: int
+
+
+def plan_change(folder: Path, engine: str, planned: Iterable[ConfigurationDoc]) -> PlanChange | None:
+    """Hold a plan against what the last run with this engine asked for; None where none was run.
+
+    Parameters
+    ----------
+    folder : the campaign's.
+    engine : full engine name.
+    planned : from `plan.plan_configurations`.
+    """
+    recorded = read_asked(folder).get(engine)
+    before = {c.configuration_id for c in read_manifest(folder) if c.engine == engine}
+    before -= set(recorded.left_out if recorded is not None else ())
+    if not before:
+        return None
+    now = {c.configuration_id for c in planned}
+    return PlanChange(new=len(now - before), left_out=len(before - now))
 
 
 def campaign_doc(campaign: Campaign, engine: str, n_configurations: int) -> CampaignDoc:

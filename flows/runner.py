@@ -5,11 +5,13 @@ The command line (`cli.run`) shows what this yields.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
+from typing import Any
 
 from ..stores.builders import build_calculations, pending, record_failure
 from ..stores.connect import STORE_FILE, Stores, sqlite_stores, stores_from_yaml
@@ -18,8 +20,18 @@ from .campaign_file import Campaign
 from .control import Quorum, clear_requests, requested
 from .failures import REMEDIES
 from .launch import RUNS_FOLDER, Finished, Started, Workers, run_folder
-from .manifest import MANIFEST_FILE, register_campaign, with_attempts
+from .manifest import MANIFEST_FILE, PlanChange, plan_change, register_campaign, with_attempts
 from .plan import plan_configurations
+from .progress import (
+    Busy,
+    Progress,
+    begin_progress,
+    duration_text,
+    free_bytes,
+    outcome_text,
+    size_text,
+    write_log,
+)
 from .restore import adopt
 from .step_document import leave_step_file
 
@@ -36,6 +48,8 @@ class Prepared:
     configurations : all of them.
     todo : those that this run will do, in order.
     ended : why the run ended before everything was done, empty otherwise.
+    change : how the plan differs from that of the last run; None where there was none.
+    progress : of the run, once it has begun.
     """
 
     campaign: Campaign
@@ -44,6 +58,8 @@ class Prepared:
     configurations: list[ConfigurationDoc]
     todo: list[ConfigurationDoc] = field(default_factory=list)
     ended: str = ""
+    change: PlanChange | None = None
+    progress: Progress | None = None
 
 
 def campaign_stores(campaign: Campaign) -> Stores:
@@ -149,14 +165,15 @@ def prepare(
     only : as in `plan`.
     limit : at most this many.
     """
-    configurations = with_attempts(campaign, planned)  # again: another process may have retried before the lock
     stores = campaign_stores(campaign)
+    configurations = with_attempts(campaign, planned, stores)  # again: another may have retried before the lock
     stores.take_in(alone=True)
+    change = plan_change(campaign.folder, engine, configurations)
     register_campaign(campaign, engine, configurations, stores)
     _take_from_folders(campaign, stores, configurations)
     build_calculations(stores, campaign.cell, configurations)
     todo = pending(stores, choose(configurations, only))
-    return Prepared(campaign, engine, stores, configurations, todo[:limit])
+    return Prepared(campaign, engine, stores, configurations, todo[:limit], change=change)
 
 
 def _take_from_folders(campaign: Campaign, stores: Stores, configurations: Sequence[ConfigurationDoc]) -> None:
@@ -190,6 +207,9 @@ def run_prepared(
     """
     folder = prepared.campaign.folder
     clear_requests(folder)
+    workers = min(workers, len(prepared.todo))
+    progress = prepared.progress = begin_progress(folder, prepared.engine, workers, len(prepared.todo))
+    progress.write(folder)
     deadline = None if stop_after_s is None else monotonic() + stop_after_s
     quorum = Quorum(prepared.campaign.file.accept.failed_at_most, len(prepared.configurations), _failed(prepared))
 
@@ -203,16 +223,53 @@ def run_prepared(
             prepared.ended = quorum.reason
         elif deadline is not None and monotonic() > deadline:
             prepared.ended = "the time to start configurations is over"
+        elif (free := free_bytes(folder)) < progress.room_needed:
+            prepared.ended = f"only {size_text(free)} are free on the disk of {folder}: make room, then run again"
         return not prepared.ended
 
+    end = "interrupted"
+    write_log(folder, f"{prepared.engine}: {len(prepared.todo)} to run with {workers} workers, {_this_process()}")
     try:
-        with Workers(prepared.campaign, prepared.stores, min(workers, len(prepared.todo)), environment) as pool:
+        with Workers(prepared.campaign, prepared.stores, workers, environment) as pool:
             for event in pool.run(prepared.todo, keep_starting):
                 if isinstance(event, Finished):
                     quorum.failed += keep(prepared, event)
+                _note(prepared, event)
                 yield event
+        end = prepared.ended or "the run ends"
     except CancelRequestedError:
-        prepared.ended = "cancelled by `valenceflow cancel`; what is finished stays"
+        end = prepared.ended = "cancelled by `valenceflow cancel`; what is finished stays"
+    finally:
+        write_log(folder, f"{progress.done} of {len(prepared.todo)} done; {end}")
+
+
+def _note(prepared: Prepared, event: Started | Finished) -> None:
+    """Write down for `status` and in the log that a configuration was taken up or finished."""
+    assert prepared.progress is not None
+    folder, configuration = prepared.campaign.folder, event.configuration
+    name = f"x = {configuration.fraction:.3f} {configuration.joint_key}"
+    if isinstance(event, Started):
+        place = run_folder(folder, configuration)
+        busy = Busy(configuration.joint_key, configuration.fraction, time(), str(place))
+        prepared.progress.start(configuration.configuration_id, busy)
+        write_log(folder, f"{name} started in {place}")
+    else:
+        seconds, size = prepared.progress.finish(configuration.configuration_id)
+        outcome = outcome_text(calculation_of(prepared, configuration))
+        write_log(folder, f"{name} {outcome}; {duration_text(seconds)}, {size_text(size)}")
+    prepared.progress.write(folder)
+
+
+def calculation_of(prepared: Prepared, configuration: ConfigurationDoc) -> dict[str, Any] | None:
+    """State, relation, energy and whether it counts, of a configuration's current attempt."""
+    wanted = ["state", "relation", "energy_per_fu", "counts"]
+    criteria = {"calculation_id": configuration.calculation_id}
+    found: dict[str, Any] | None = prepared.stores.collection("calculations").query_one(criteria, properties=wanted)
+    return found
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _failed(prepared: Prepared) -> int:
@@ -234,8 +291,7 @@ def keep(prepared: Prepared, event: Finished) -> bool:
         failure = vanished(prepared.campaign, event)
         leave_step_file(failure, run_folder(prepared.campaign.folder, configuration))
         record_failure(prepared.stores, cell, configuration, failure)
-    criteria = {"calculation_id": configuration.calculation_id}
-    found = prepared.stores.collection("calculations").query_one(criteria, properties=["state"])
+    found = calculation_of(prepared, configuration)
     return found is None or found["state"] != "completed"
 
 

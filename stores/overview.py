@@ -1,70 +1,112 @@
-"""How far a campaign is: counts by engine, fraction and state, and failures by reason. Light: imports no science stack.
+"""How far a campaign is: counts by engine, fraction and state. Light: imports no science stack.
 
-Everything is counted in the store by indexed fields, so that 10,000 configurations take well under a second.
+Everything is counted in the store by indexed fields, so that 10,000 configurations take well under a second. What
+failed is in `failure_groups`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from maggma.core import Store
 
 from .connect import Stores
+from .relations import LOST
 from .sqlite import SQLiteStore
+
+AUDIT_FAILED = "audit failed"
+_PLACE = ("campaign", "engine", "fraction")
 
 
 @dataclass
 class FractionOverview:
-    """Counts at one working-ion fraction of one engine; `missing` have no calculation document yet."""
+    """Counts at one working-ion fraction of one engine.
+
+    Attributes
+    ----------
+    engine, fraction : where.
+    total : configurations asked for.
+    states : calculations by their state; configurations without one are `missing`.
+    relations : completed calculations by what became of the ordering.
+    run_by : engine that wrote the output -> calculations, where it is not the engine that was asked.
+    """
 
     engine: str
     fraction: float
     total: int
     states: dict[str, int] = field(default_factory=dict)
     relations: dict[str, int] = field(default_factory=dict)
+    run_by: dict[str, int] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
         """Configurations without a calculation document."""
         return max(0, self.total - sum(self.states.values()))
 
+    @property
+    def lost(self) -> int:
+        """Completed calculations whose ordering is not the one that was meant."""
+        return sum(self.relations.get(relation, 0) for relation in LOST)
+
+    @property
+    def as_meant(self) -> int:
+        """Completed calculations whose ordering is the one that was meant, or was left free and could be read."""
+        return self.states.get("completed", 0) - self.lost
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
         return {**asdict(self), "missing": self.missing}
 
-
-@dataclass
-class FailureGroup:
-    """Failures of one reason: how many, what to do, and one of them in full."""
-
-    reason: str
-    count: int
-    message: str
-    remedy: str
-    folder: str
+    def add(self, state: str, relation: str, number: int) -> None:
+        """Count calculations (a negative number takes them out again)."""
+        _add(self.states, state, number)
+        if state == "completed":
+            _add(self.relations, relation, number)
 
 
-def fraction_overviews(stores: Stores, campaign: str) -> list[FractionOverview]:
-    """Counts per engine and fraction, largest fraction first."""
+def fraction_overviews(stores: Stores, campaign: str, left_out: Collection[str] = ()) -> list[FractionOverview]:
+    """Counts per engine and fraction, largest fraction first.
+
+    Parameters
+    ----------
+    stores : the campaign's stores.
+    campaign : its name.
+    left_out : ids of configurations that the campaign no longer asks for; they are not counted.
+    """
     rows: dict[tuple[str, float], FractionOverview] = {}
     for (name, engine, fraction), number in count_by(stores.collection("configurations"), _PLACE):
         if name == campaign:
             rows[engine, fraction] = FractionOverview(engine, fraction, number)
-    for values, number in count_by(stores.collection("calculations"), (*_PLACE, "latest", "state", "relation")):
+    by_place = (*_PLACE, "latest", "state", "relation")
+    stray = False
+    for values, number in count_by(stores.collection("calculations"), by_place):
         name, engine, fraction, latest, state, relation = values
         row = rows.get((engine, fraction))
-        if name != campaign or not latest or row is None:
-            continue
-        row.states[state] = row.states.get(state, 0) + number
-        if state == "completed":
-            row.relations[relation] = row.relations.get(relation, 0) + number
-    return sorted(rows.values(), key=lambda row: (row.engine, -row.fraction))
+        if name == campaign and latest and row is not None:
+            row.add(state, relation, number)
+        stray = stray or (name == campaign and row is None)  # nothing was asked of the engine that wrote it
+    if any(AUDIT_FAILED in row.states for row in rows.values()) or stray:
+        for asked, calculation in _run_by_others(stores, campaign):
+            _move(rows, asked, calculation)
+    if left_out:
+        _take_out(rows, stores, campaign, list(left_out))
+    return sorted((row for row in rows.values() if row.total), key=lambda row: (row.engine, -row.fraction))
 
 
-_PLACE = ("campaign", "engine", "fraction")
+def finished_among(stores: Stores, ids: Collection[str]) -> int:
+    """How many of some configurations have a calculation document."""
+    if not ids:
+        return 0
+    return int(stores.collection("calculations").count({"configuration_id": {"$in": list(ids)}, "latest": True}))
+
+
+def _add(counts: dict[str, int], name: str, number: int) -> None:
+    counts[name] = counts.get(name, 0) + number
+    if not counts[name]:
+        del counts[name]
 
 
 def count_by(store: Store, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
@@ -82,22 +124,56 @@ def _at(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def failure_groups(stores: Stores, campaign: str) -> list[FailureGroup]:
-    """Failures that still count (no later attempt), grouped by reason, most frequent first."""
-    groups: dict[str, FailureGroup] = {}
-    for failure in _failures(stores, campaign):
-        group = groups.get(failure["reason"])
-        if group is None:
-            shown = {name: failure[name] for name in ("reason", "message", "remedy", "folder")}
-            groups[failure["reason"]] = FailureGroup(count=1, **shown)
-        else:
-            group.count += 1
-    return sorted(groups.values(), key=lambda group: -group.count)
+def _run_by_others(stores: Stores, campaign: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The engine that was asked, and each calculation whose output another one wrote: its audit has failed for that."""
+    wanted = ["campaign", "latest", "engine", "fraction", "configuration_id", "relation"]
+    found = [
+        calculation
+        for calculation in stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted)
+        if calculation["campaign"] == campaign and calculation["latest"]
+    ]
+    asked = engines_asked(stores, {calculation["configuration_id"] for calculation in found})
+    for calculation in found:
+        engine = asked.get(calculation["configuration_id"], calculation["engine"])
+        if engine != calculation["engine"]:
+            yield engine, calculation
 
 
-def _failures(stores: Stores, campaign: str) -> Iterator[dict[str, Any]]:
-    # Failures are few among many: one indexed field finds them, the rest is looked at here.
-    failed = stores.collection("calculations").query({"state": "failed"}, ["campaign", "latest", "steps"])
-    for calculation in failed:
-        if calculation["campaign"] == campaign and calculation["latest"]:
-            yield from (step for step in calculation["steps"].values() if step["document"] == "FailureDoc")
+def engines_asked(stores: Stores, ids: Collection[str]) -> dict[str, str]:
+    """Engine that each configuration was asked of."""
+    if not ids:
+        return {}
+    configurations = stores.collection("configurations")
+    found = configurations.query({"configuration_id": {"$in": list(ids)}}, ["configuration_id", "engine"])
+    return {c["configuration_id"]: c["engine"] for c in found}
+
+
+def _move(rows: Mapping[tuple[str, float], FractionOverview], asked: str, calculation: Mapping[str, Any]) -> None:
+    """Count a calculation where it was asked for, not where its output came from."""
+    found, fraction = calculation["engine"], calculation["fraction"]
+    wrong, right = rows.get((found, fraction)), rows.get((asked, fraction))
+    if wrong is not None:
+        wrong.add(AUDIT_FAILED, calculation["relation"], -1)
+    if right is not None:
+        right.add(AUDIT_FAILED, calculation["relation"], 1)
+        _add(right.run_by, found, 1)
+
+
+def _take_out(
+    rows: Mapping[tuple[str, float], FractionOverview], stores: Stores, campaign: str, ids: list[str]
+) -> None:
+    """Take configurations and their calculations out of the counts."""
+    criteria = {"configuration_id": {"$in": ids}}
+    place: dict[str, FractionOverview] = {}
+    for configuration in stores.collection("configurations").query(criteria, ["configuration_id", *_PLACE]):
+        row = rows.get((configuration["engine"], configuration["fraction"]))
+        if configuration["campaign"] == campaign and row is not None:
+            row.total -= 1
+            place[configuration["configuration_id"]] = row
+    wanted = ["configuration_id", "engine", "state", "relation", "latest"]
+    for calculation in stores.collection("calculations").query(criteria, wanted):
+        row = place.get(calculation["configuration_id"])
+        if row is not None and calculation["latest"]:
+            row.add(calculation["state"], calculation["relation"], -1)
+            if calculation["engine"] != row.engine:
+                _add(row.run_by, calculation["engine"], -1)

@@ -71,7 +71,7 @@ def test_the_first_line_says_how_many_configurations_there_are(finished):
 def test_a_second_run_does_nothing(path, call):
     before = run_folders(path)
     answer = call("run", path, *SPRINGS)
-    assert " 0 to run with 1 workers" in answer.out
+    assert " 0 to run with 1 worker;" in answer.out
     assert run_folders(path) == before
 
 
@@ -133,7 +133,7 @@ def test_a_slip_in_a_query_is_said_and_not_taken_for_an_empty_answer(path, refus
 
 def test_query_as_a_table_names_the_engine(path, call):
     printed = call("query", path, "--x", "1").out
-    assert "1 calculations, engine rehearsal:springs" in printed
+    assert "1 calculation, engine rehearsal:springs" in printed
 
 
 @pytest.mark.parametrize("columns", [40, 25])
@@ -152,7 +152,7 @@ def test_numbers_stay_whole_on_a_narrow_terminal(command, columns, path, call, m
 
 def test_status_names_the_next_command(path, call):
     printed = call("status", path).out
-    assert "small, rehearsal:springs (not running)" in printed
+    assert "small, rehearsal:springs (REHEARSAL, not DFT): not running" in printed
     failed = any(d["state"] != "completed" for d in calculations(path))
     assert ("valenceflow retry" in printed) == failed
 
@@ -182,9 +182,9 @@ def test_limit_and_only_choose_what_is_run(path, shell, tmp_path, write_campaign
     """Another fraction is added to the file: earlier configurations stay, and of the new ones one is run."""
     grown = write_campaign(tmp_path, working_ion={"Na": {"fraction": ["1/2", "3/4"], "orderings": {"sample": 1}}})
     answer = shell("run", grown, *SPRINGS, "--only", "7.1", "--only", "f.0", "--limit", 1)
-    assert " 1 to run with 1 workers" in answer.out
+    assert " 1 to run with 1 worker;" in answer.out
     rows = json.loads(call("query", grown, "--json").out)
     assert [row["intended_key"] for row in rows] == ["f.0"]
     overview = json.loads(call("status", grown, "--json").out)["small"]["fractions"]
     assert sum(row["missing"] for row in overview) == sum(row["total"] for row in overview) - 1
-    assert "missing ones: valenceflow run" in call("status", grown).out
+    assert "missing: valenceflow run" in call("status", grown).out

@@ -10,6 +10,7 @@ import pytest
 import typer
 from valenceflow.cli import completion, query
 from valenceflow.cli.main import app
+from valenceflow.cli.wording import SHORT_NAMES
 from valenceflow.flows.engines import ENGINES
 from valenceflow.flows.rehearsal.faults import make_fault
 from valenceflow.inputs.charge_states import shipped_couples
@@ -69,7 +70,7 @@ def test_words_are_those_that_the_commands_know():
 
 def test_columns_are_completed_after_commas_and_behind_a_minus():
     assert completion.complete_columns("fraction,magmoms") == ["fraction,magmoms_redox"]
-    assert set(completion.complete_columns("")) == set(ChargeOrderedCalculationDoc.model_fields)
+    assert set(completion.complete_columns("")) == {*SHORT_NAMES, *ChargeOrderedCalculationDoc.model_fields}
     assert completion.complete_sort("-max_f") == ["-max_force"]
     assert set(query.DEFAULT_COLUMNS.split(",")) <= set(completion.complete_columns(""))
 

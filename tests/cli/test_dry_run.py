@@ -52,7 +52,7 @@ def test_the_inputs_of_the_paper_s_cell_are_the_golden_ones(preset, paper_cell, 
     )
     answer = call("run", path, "--dry-run", tmp_path / "inputs")
     assert answer.code == 0, answer.err
-    assert "5 sets of input files" in answer.out
+    assert f"3 configurations, 5 steps written to {tmp_path / 'inputs'}; nothing was run" in answer.out
     pairs = {
         "two-thirds-step-1": "x0.667_*/1-surrogate-relax",
         "two-thirds-step-2": "x0.667_*/2-relax",
@@ -72,7 +72,7 @@ def test_a_dry_run_needs_no_vasp_writes_no_campaign_folder_and_says_how_many(cal
     path = write_campaign(tmp_path)
     answer = call("run", path, "--dry-run", tmp_path / "inputs", "--limit", 2)  # --engine vasp, which is not there
     assert answer.code == 0
-    assert "3 sets of input files" in answer.out
+    assert "2 configurations, 3 steps written" in answer.out
     assert not (tmp_path / "small").exists()
     assert sorted(place.name for place in (tmp_path / "inputs").glob("*/*")) == [
         "1-relax",

@@ -136,11 +136,12 @@ def test_a_configuration_whose_workers_are_killed_fails_alone_and_retry_mends_it
     assert "exit code -9" in failure["message"]
 
     printed = call("status", path).out
-    assert "1 x vanished" in printed
+    assert "1 failed: " in printed
+    assert "vanished" in printed
     assert "valenceflow retry" in printed
     assert call("retry", path, *SPRINGS, "--reason", "vasp error").code == 2
-    assert "1 configurations marked" in call("retry", path, *SPRINGS, "--reason", "vanished").out
-    assert "missing ones" in call("status", path).out
+    assert "1 configuration marked" in call("retry", path, *SPRINGS, "--reason", "vanished").out
+    assert "1 missing: valenceflow run" in call("status", path).out
     assert shell("run", path, *SPRINGS).code == 0
     documents = calculations(path)
     again = documents[f"{lost['configuration_id']}-2"]
@@ -173,7 +174,7 @@ def test_an_injected_spin_flip_shows_as_a_lost_ordering_in_a_store_of_one_s_own(
     path = write_campaign(tmp_path, working_ion=ORDERINGS, end_members=False, store="mine.yaml")
     answer = shell("run", path, *SPRINGS, "--limit", 1, "--fault", "spin-flip")
     assert answer.code == 0
-    assert "LOST: moved" in answer.out
+    assert "lost: moved" in answer.out
     assert not (tmp_path / "small" / "store.sqlite").exists()
     (row,) = json.loads(call("query", "--store", tmp_path / "mine.yaml", "--json", "--ordering", "lost").out)
     assert row["relation"] == "moved"
@@ -182,4 +183,4 @@ def test_an_injected_spin_flip_shows_as_a_lost_ordering_in_a_store_of_one_s_own(
     counts = json.loads(call("status", "--store", tmp_path / "mine.yaml", "--json").out)["small"]["fractions"][0]
     assert counts["relations"] == {"moved": 1}
     printed = call("status", path).out
-    assert "small, rehearsal:springs (not running)" in printed
+    assert "small, rehearsal:springs (REHEARSAL, not DFT): not running" in printed

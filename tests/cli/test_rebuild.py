@@ -6,6 +6,7 @@ import shutil
 
 import orjson
 import pytest
+from valenceflow.flows.plan import step_uuid
 from valenceflow.flows.start_file import START_FILE
 from valenceflow.flows.step_document import STEP_FILE
 from valenceflow.stores.connect import COLLECTIONS, sqlite_stores
@@ -78,7 +79,7 @@ def test_a_deleted_store_comes_back_whole_and_nothing_is_run_again(copied, call)
     assert without_tasks(after) == without_tasks(before)
     assert all(output["task"] is None for output in after["outputs"].values())
     runs = sorted((path.parent / "small" / "runs").glob("*/*/*"))
-    assert " 0 to run with 1 workers" in call("run", path, *SPRINGS).out
+    assert " 0 to run with 1 worker;" in call("run", path, *SPRINGS).out
     assert sorted((path.parent / "small" / "runs").glob("*/*/*")) == runs
 
 
@@ -161,7 +162,8 @@ def test_older_attempts_come_back_as_older_attempts(copied, call):
     manifest = path.parent / "small" / "manifest.json"
     content = json.loads(manifest.read_text())
     retried = next(c for c in content["configurations"] if c["fraction"] == 1.0)
-    retried.update(attempt=2, job_uuids={"relax": "not run"})
+    uuid = step_uuid(retried["campaign"], retried["configuration_id"], "relax", 2)
+    retried.update(attempt=2, job_uuids={"relax": uuid})
     manifest.write_text(json.dumps(content))
     remove_store(path)
     call("rebuild", path)
@@ -216,7 +218,7 @@ def test_a_finished_job_whose_document_was_never_stored_is_taken_from_its_folder
     stores.data().remove_docs({})
     stores.collection("calculations").remove_docs({})
     stores.close()
-    assert " 0 to run with 1 workers" in call("run", path, *SPRINGS).out
+    assert " 0 to run with 1 worker;" in call("run", path, *SPRINGS).out
     assert without_tasks(contents(path)) == without_tasks(before)
     assert len(step_files(path)) == 7
 

@@ -161,7 +161,7 @@ def test_a_campaign_on_a_full_disk_stops_with_one_line_and_goes_on_when_there_is
     call("retry", path, *SPRINGS)
     again = shell("run", path, *SPRINGS)
     assert again.code == 0, again
-    assert "1 of 1 configurations done: 1 as meant" in again.out
+    assert "1 of 1 configuration done: 1 as meant" in again.out
     checks = json.loads(call("doctor", path, "--json").out)
     assert all(c["ok"] for c in checks if c["name"] in ("store", "integrity")), checks
 

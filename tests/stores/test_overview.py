@@ -2,7 +2,8 @@
 
 import pytest
 from valenceflow.stores.connect import sqlite_stores
-from valenceflow.stores.overview import failure_groups, fraction_overviews
+from valenceflow.stores.failure_groups import failure_groups
+from valenceflow.stores.overview import fraction_overviews
 
 ENGINE = "rehearsal:springs"
 

@@ -1,0 +1,87 @@
+"""What failed in a campaign, grouped by engine and reason. Light: counts are in `overview`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .connect import Stores
+from .overview import AUDIT_FAILED, engines_asked
+
+_STEPS = ("surrogate relax", "relax", "free relax")
+
+
+@dataclass
+class FailureGroup:
+    """Failures of one reason: how many, what to do, and one of them in full.
+
+    Attributes
+    ----------
+    engine : that was asked.
+    state : `failed` (VASP gave no result), or `audit failed`.
+    reason : of the FailureDoc, or the code of the audit's first failure.
+    count, message, remedy, folder : how many; the rest is of one of them.
+    """
+
+    reason: str
+    count: int
+    message: str
+    remedy: str
+    folder: str
+    engine: str = ""
+    state: str = "failed"
+
+
+def failure_groups(stores: Stores, campaign: str, left_out: Collection[str] = ()) -> list[FailureGroup]:
+    """Failures that still count (no later attempt), grouped by engine and reason, most frequent first.
+
+    Parameters
+    ----------
+    stores, campaign, left_out : as for `fraction_overviews`.
+    """
+    groups: dict[tuple[str, str, str], FailureGroup] = {}
+    for failure in [*_failures(stores, campaign, set(left_out)), *_unfit(stores, campaign, set(left_out))]:
+        same = groups.setdefault((failure.engine, failure.state, failure.reason), failure)
+        if same is not failure:
+            same.count += 1
+    return sorted(groups.values(), key=lambda group: (group.engine, -group.count))
+
+
+def _failures(stores: Stores, campaign: str, left_out: Collection[str]) -> Iterator[FailureGroup]:
+    # Failures are few among many: one indexed field finds them, the rest is looked at here.
+    wanted = ["campaign", "latest", "steps", "engine", "configuration_id"]
+    for calculation in stores.collection("calculations").query({"state": "failed"}, wanted):
+        if not _counts(calculation, campaign, left_out):
+            continue
+        for step in calculation["steps"].values():
+            if step["document"] == "FailureDoc":
+                shown = {name: step[name] for name in ("reason", "message", "remedy", "folder")}
+                yield FailureGroup(count=1, engine=calculation["engine"], **shown)
+
+
+def _unfit(stores: Stores, campaign: str, left_out: Collection[str]) -> Iterator[FailureGroup]:
+    """Calculations that did not pass their audit; the first failure that it found is their reason."""
+    folders = [f"steps.{step}.folder" for step in _STEPS]
+    wanted = ["campaign", "latest", "engine", "configuration_id", "audit", *folders]
+    found = list(stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted))
+    mine = [calculation for calculation in found if _counts(calculation, campaign, left_out)]
+    asked = engines_asked(stores, {calculation["configuration_id"] for calculation in mine})
+    for calculation in mine:
+        failures = [one for one in calculation["audit"]["findings"] if one["severity"] == "failure"]
+        first = next((one for one in failures if one["code"] == "engine"), failures[0])
+        folder = [step["folder"] for step in calculation["steps"].values() if "folder" in step][-1:]
+        yield FailureGroup(
+            reason=first["code"],
+            count=1,
+            message=first["message"],
+            remedy="",
+            folder="".join(folder),
+            engine=asked.get(calculation["configuration_id"], calculation["engine"]),
+            state=AUDIT_FAILED,
+        )
+
+
+def _counts(calculation: Mapping[str, Any], campaign: str, left_out: Collection[str]) -> bool:
+    ours = calculation["campaign"] == campaign and bool(calculation["latest"])
+    return ours and calculation["configuration_id"] not in left_out
