@@ -7,7 +7,7 @@ charges, of the charge orderings at one working-ion ordering (`at`), or of the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from math import comb
@@ -252,6 +252,8 @@ class OrderingCatalogue:
     ) -> Rows:
         """A seeded sample that can grow, besides the lowest orderings and references; each ordering is there once.
 
+        Rows with charges have their energy by the model.
+
         Parameters
         ----------
         how_many : orderings that neither the references nor the lowest have taken.
@@ -270,7 +272,7 @@ class OrderingCatalogue:
             lowest=lowest, sample=how_many, seed=seed, weight=weight, of=f"this catalogue ({self.kind})"
         )
         chosen = select(self.space, selection, given, lowest_finder(self.energy_model, progress))
-        return [self._row(one.member, one.strata) for one in chosen]
+        return [self._with_energy(self._row(one.member, one.strata)) for one in chosen]
 
     def key(self, structure: Structure) -> IdentifiedStructure:
         """Map a structure onto the supercell and find its key; errors as in `identify`."""
@@ -296,6 +298,13 @@ class OrderingCatalogue:
         working = self._working_multiplicity(key.working.tobytes())
         charges = member.multiplicity // working if self.kind == "joint" else member.multiplicity
         return OrderingRow(key, charges, working, member.energy, strata)
+
+    def _with_energy(self, row: OrderingRow) -> OrderingRow:
+        """A row with its energy, unless it has no charges that would give it one."""
+        if row.energy is not None or row.key.charge is None:
+            return row
+        energy = self.energy_model.polynomial.energies(np.concatenate([row.key.working, row.key.charge]))
+        return replace(row, energy=float(energy))
 
     def _with_best_charges(self, member: Member) -> OrderingRow:
         """A ranked working-ion ordering with the charge ordering that gives it its energy."""

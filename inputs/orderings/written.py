@@ -45,7 +45,7 @@ def ordered_structure(cell: HostSupercell, couple: RedoxCouple, key: JointKey) -
         states[cell.redox_sites[key.charge]] = couple.high.oxidation_state
         structure.add_oxidation_state_by_site(states.tolist())
     structure.remove_sites(cell.working_sites[~key.working].tolist())
-    return structure
+    return structure.relabel_sites()  # labels of a CIF have to be unique
 
 
 def record(row: OrderingRow, cell: HostSupercell, lowest: float | None = None) -> dict[str, Any]:
@@ -101,6 +101,13 @@ def _write_lines(file: TextIO, records: Iterable[Mapping[str, Any]]) -> int:
     for number, entry in enumerate(records, 1):  # noqa: B007 - counted
         file.write(json.dumps(entry) + "\n")
     return number
+
+
+def write_cif(path: Path, row: OrderingRow, cell: HostSupercell, couple: RedoxCouple) -> int:
+    """Write one ordering as a CIF; returns 1."""
+    with _whole(path) as partial:
+        CifWriter(ordered_structure(cell, couple, row.key)).write_file(partial)
+    return 1
 
 
 def write_cifs(

@@ -18,7 +18,9 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["status", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["status", "--help"], ["orderings", "rank", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(arguments=arguments)], capture_output=True, text=True, check=False

@@ -1,0 +1,251 @@
+"""How `valenceflow orderings` shows and writes what it finds: lines that say what is meant, tables, JSON, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..inputs.orderings.catalogue import OrderingCatalogue
+from ..inputs.orderings.group import JointKey, ordering_group
+from ..inputs.orderings.identity import IdentifiedStructure
+from ..inputs.orderings.rows import OrderingCount, OrderingRow
+from ..inputs.orderings.written import record, write_cif, write_cifs, write_rows
+from ..inputs.supercells import HostSupercell
+from .ordering_subject import Subject
+
+SHOWN = 40
+"""Rows of a table unless --limit asks for more."""
+
+WIDE = 10_000
+"""Columns of a terminal in which any table fits."""
+
+
+def supercell_text(cell: HostSupercell) -> str:
+    """1x3x2, or the matrix where it is not diagonal."""
+    diagonal = np.diag(cell.matrix_array)
+    if np.array_equal(np.diag(diagonal), cell.matrix_array):
+        return "x".join(str(number) for number in diagonal)
+    return str([list(row) for row in cell.matrix])
+
+
+def head(catalogue: OrderingCatalogue, note: str = "") -> str:
+    """What the rows below are of."""
+    cell, couple, space = catalogue.cell, catalogue.couple, catalogue.space
+    at = _half(catalogue)
+    what = "charge orderings" if at else f"{cell.host.working_ion} orderings" if catalogue.working_only else "orderings"
+    high = f", {catalogue.n_high} {couple.element}{couple.high.oxidation_state}+" if not catalogue.working_only else ""
+    return (
+        f"{cell.host.name} {supercell_text(cell)} ({catalogue.group.order} operations), x = {catalogue.fraction}: "
+        f"{catalogue.n_working} {cell.host.working_ion}{high}\n"
+        f"{what}{f' at {at}' if at else ''}: {space.raw:,} arrangements, {space.distinct:,} distinct{note}"
+    )
+
+
+def _half(catalogue: OrderingCatalogue) -> str | None:
+    """Key of the working-ion ordering that was given."""
+    return None if catalogue.at is None else str(JointKey(catalogue.at, None)).partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How rows are wanted: as a table, as JSON, or written to a file or folder."""
+
+    output: Path | None
+    limit: int | None
+    as_json: bool
+
+
+def show_rows(
+    catalogue: OrderingCatalogue,
+    rows: Iterable[OrderingRow],
+    number: int,
+    shown: Shown,
+    note: str = "",
+    **facts: object,
+) -> None:
+    """Print rows as a table or JSON, or write them to a file or a folder.
+
+    Parameters
+    ----------
+    catalogue : what they are of.
+    rows : each is used once; a sequence where they have energies.
+    number : how many there are.
+    shown : as the options say.
+    note : ends the first line.
+    facts : further fields for JSON.
+    """
+    lowest = min((r.energy for r in rows if r.energy is not None), default=None) if isinstance(rows, Sequence) else None
+    if shown.output is not None:
+        written = _write(catalogue, rows, number, shown.output, lowest)
+        typer.echo(f"{head(catalogue, note)}\n{written:,} written to {shown.output}")
+        return
+    at_most = shown.limit or (None if shown.as_json else SHOWN)
+    records = [record(row, catalogue.cell, lowest) for row in islice(rows, at_most)]
+    if shown.as_json:
+        typer.echo(json.dumps({**about(catalogue), **facts, "rows": records}, indent=1))
+        return
+    typer.echo(head(catalogue, note))
+    _print_table(records, catalogue.cell.host.working_ion)
+    if number > len(records):
+        typer.echo(f"{len(records)} of {number:,} shown; --output FILE.csv writes all, --limit N shows more")
+
+
+def about(catalogue: OrderingCatalogue) -> dict[str, Any]:
+    """What JSON says of the catalogue itself."""
+    cell = catalogue.cell
+    return {
+        "host": cell.host.name,
+        "supercell": [list(row) for row in cell.matrix],
+        "n_operations": catalogue.group.order,
+        "couple": catalogue.couple.name,
+        "fraction": float(catalogue.fraction),
+        "kind": catalogue.kind,
+        "at": _half(catalogue),
+        "arrangements": catalogue.space.raw,
+        "distinct": catalogue.space.distinct,
+    }
+
+
+def _write(
+    catalogue: OrderingCatalogue, rows: Iterable[OrderingRow], number: int, output: Path, lowest: float | None
+) -> int:
+    """Write rows with progress, whole or not at all; returns how many."""
+    cell, couple = catalogue.cell, catalogue.couple
+    with progress_bar("writing") as tell:
+
+        def told() -> Iterator[OrderingRow]:
+            for done, row in enumerate(rows, 1):
+                yield row
+                tell(done, number)
+
+        if output.suffix in (".csv", ".jsonl"):
+            return write_rows(output, (record(row, cell, lowest) for row in told()))
+        if output.suffix == ".cif" and number == 1:
+            return write_cif(output, next(told()), cell, couple)
+        return write_cifs(output, ((row, record(row, cell, lowest)) for row in told()), cell, couple)
+
+
+def show_counts(subject: Subject, counts: Sequence[OrderingCount], as_json: bool) -> None:
+    """Counts by fraction."""
+    if as_json:
+        typer.echo(json.dumps([{**asdict(count), "fraction": float(count.fraction)} for count in counts], indent=1))
+        return
+    ion, couple = subject.cell.host.working_ion, subject.couple
+    high = f"{couple.element}{couple.high.oxidation_state}+"
+    columns = [("x", [str(count.fraction) for count in counts]), (ion, _texts(c.n_working for c in counts))]
+    columns.append((high, _texts(count.n_high for count in counts)))
+    raw = [(f"{ion}\narrangements", _texts(count.working_raw for count in counts))]
+    distinct = [(f"{ion}\norderings", _texts(count.working_distinct for count in counts))]
+    if any(count.charge_distinct is not None for count in counts):
+        raw.append((f"{high}\narrangements", _texts(count.charge_raw for count in counts)))
+        distinct.append((f"{high} orderings\nat this one", _texts(count.charge_distinct for count in counts)))
+    else:
+        raw.append(("joint\narrangements", _texts(count.joint_raw for count in counts)))
+        distinct.append(("joint\norderings", _texts(count.joint_distinct for count in counts)))
+    console = Console()
+    table = _columns([*columns, *raw, *distinct])
+    if Measurement.get(console, console.options.update(width=WIDE), table).maximum > console.width:
+        table = _columns([*columns, *distinct])  # what is asked for most, with no digit cut
+    console.print(table)
+
+
+def _texts(numbers: Iterable[int | None]) -> list[str]:
+    return ["-" if number is None else f"{number:,}" for number in numbers]
+
+
+def _columns(columns: Sequence[tuple[str, list[str]]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for cells in zip(*(texts for _, texts in columns), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+def _print_table(records: Sequence[dict[str, Any]], ion: str) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    ranked = any(record["energy"] is not None for record in records)
+    chosen = any(record["strata"] for record in records)
+    charges = any(record["multiplicity"] is not None for record in records)
+    table.add_column("key", no_wrap=True)
+    for name, is_there in (
+        ("multiplicity\nof charges", charges),
+        (f"multiplicity\nof {ion}", True),
+        ("eV", ranked),
+        ("meV/f.u.\nabove lowest", ranked),
+    ):
+        if is_there:
+            table.add_column(name, justify="right", no_wrap=True)
+    if chosen:
+        table.add_column("chosen as")
+    for row in records:
+        cells = [row["key"]]
+        cells += [f"{row['multiplicity']:,}"] if charges else []
+        cells.append(f"{row['working_multiplicity']:,}")
+        if ranked:
+            energy, above = row["energy"], row["energy_mev_per_fu"]
+            cells += ["-", "-"] if energy is None else [f"{energy:.4f}", f"{above:.2f}"]
+        cells += [", ".join(row["strata"])] if chosen else []
+        table.add_row(*cells)
+    Console().print(table)
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; gone when the work is done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def count_head(subject: Subject) -> str:
+    """Whose orderings are counted."""
+    cell = subject.cell
+    return (
+        f"{cell.host.name} {supercell_text(cell)}: {cell.structure.composition.formula}, "
+        f"{ordering_group(cell).order} operations"
+    )
+
+
+def show_identities(found: Sequence[tuple[Path, IdentifiedStructure]], as_json: bool) -> None:
+    """Keys of structures; a structure that is one before it says which."""
+    records: list[dict[str, Any]] = []
+    seen: dict[tuple[HostSupercell, JointKey], str] = {}
+    for path, one in found:
+        same_as = seen.get((one.cell, one.key))
+        seen.setdefault((one.cell, one.key), str(path))
+        records.append(
+            {
+                "file": str(path),
+                "host": one.cell.host.name,
+                "supercell": [list(row) for row in one.cell.matrix],
+                "fraction": float(one.working.mean()),
+                "key": str(one.key),
+                "displacement": one.site_map.displacement,
+                "same_as": same_as,
+            }
+        )
+    if as_json:
+        typer.echo(json.dumps(records, indent=1))
+        return
+    for row, (_, one) in zip(records, found, strict=True):
+        same = f"; the same ordering as {row['same_as']}" if row["same_as"] else ""
+        typer.echo(
+            f"{row['file']}: {row['key']}, x = {row['fraction']:.4g}, supercell {supercell_text(one.cell)}, "
+            f"atoms up to {row['displacement']:.2f} A from their sites{same}"
+        )
