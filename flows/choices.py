@@ -45,6 +45,7 @@ class OrderingChooser:
     Parameters
     ----------
     campaign : its file, host and couple.
+    engine : whose moments the campaign's files carry, where they carry moments; label windows belong to engines.
 
     Raises
     ------
@@ -53,9 +54,9 @@ class OrderingChooser:
         charges where they are needed.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, engine: str) -> None:
         """Read and map every file that the campaign names."""
-        self.campaign, self.group = campaign, ordering_group(campaign.cell)
+        self.campaign, self.engine, self.group = campaign, engine, ordering_group(campaign.cell)
         self._working_files = self._occupations()
         charge = campaign.file.charge.strata
         self._references = {name: self._charged_key(name, "reference") for name in charge.reference}
@@ -152,7 +153,8 @@ class OrderingChooser:
     def _charged_key(self, name: str, what: str) -> JointKey:
         """Joint key of a file that must carry charges."""
         try:
-            key = key_of(read_structure(self.campaign.beside(name)), self.campaign.cell, self.campaign.couple)
+            structure = read_structure(self.campaign.beside(name))
+            key = key_of(structure, self.campaign.cell, self.campaign.couple, engine=self.engine)
         except ValueError as err:
             raise ValueError(f"charge.{what} {name}: {err}") from err
         if key.charge is None:

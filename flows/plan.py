@@ -30,7 +30,7 @@ def plan_configurations(campaign: Campaign, engine: str) -> list[ConfigurationDo
     """
     campaign = campaign.for_engine(engine)
     planned: dict[str, ConfigurationDoc] = {}
-    chooser = OrderingChooser(campaign)
+    chooser = OrderingChooser(campaign, engine)
     for fraction in _fractions(campaign):
         n_working = campaign.cell.n_working(fraction)
         n_high = campaign.cell.n_high(n_working, campaign.couple)

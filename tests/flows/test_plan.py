@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from pymatgen.analysis.ewald import EwaldSummation
+from pymatgen.io.cif import CifWriter
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.idealised import occupied_structure
 from valenceflow.flows.plan import plan_configurations
@@ -163,6 +164,25 @@ def reference(tmp_path, half_filled, cif_with_charges, olivine):
     cif_with_charges(structure, tmp_path / "reference.cif")
     working = [i not in (0, 3) for i in range(4)]
     return "reference.cif", str(ordering_group(olivine).key(working, [True, False, True, False]))
+
+
+def test_moments_of_a_reference_are_read_in_the_window_of_the_engine(plan, reference, half_filled, tmp_path):
+    """4.03 muB is Fe2+ by CHGNet, and between the windows of PBE+U."""
+    structure = half_filled(high=(0, 2), vacancies=(0, 3))
+    states = structure.site_properties["oxidation_state"]
+    moments = {2: 4.03, 3: 4.30}
+    by_site = zip(structure, states, strict=True)
+    structure.add_site_property(
+        "magmom", [moments[state] if site.specie.symbol == "Fe" else 0.0 for site, state in by_site]
+    )
+    structure.remove_site_property("oxidation_state")
+    CifWriter(structure.relabel_sites(), write_magmoms=True).write_file(tmp_path / "magnetic.mcif")
+    changes = {"charge": {"reference": "magnetic.mcif"}, "end_members": False}
+    assert keys(plan(engine="rehearsal:chgnet", **changes)) == [reference[1]]
+    with pytest.raises(
+        ValueError, match=r"charge\.reference magnetic\.mcif: the moments do not tell the charge ordering"
+    ):
+        plan(engine="vasp", **changes)
 
 
 def test_a_reference_is_among_the_sample_once_and_flagged(plan, reference):
