@@ -124,14 +124,10 @@ def _run_here(
 
 
 def _first_lines(prepared: Prepared, workers: int) -> str:
+    from ..flows.plan_words import fraction_words  # noqa: PLC0415 - pymatgen
+
     campaign = prepared.campaign
-    by_fraction: dict[float, set[str]] = {}
-    for c in prepared.configurations:
-        by_fraction.setdefault(c.fraction, set()).add(c.working_key)
-    parts = []
-    for fraction, keys in by_fraction.items():
-        total = sum(c.fraction == fraction for c in prepared.configurations)
-        parts.append(f"x = {fraction:g}: {total} ({counted(len(keys), f'{campaign.file.ion} ordering')})")
+    parts = fraction_words(prepared.configurations, campaign.file.ion)
     mesh = " ".join(str(n) for n in campaign.protocol.kpoints(campaign.cell.structure.lattice))
     note = "  REHEARSAL: these numbers are not DFT\n" if prepared.engine.startswith("rehearsal") else ""
     running = counted(min(workers, max(1, len(prepared.todo))), "worker")
