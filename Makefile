@@ -8,10 +8,14 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint typecheck clean
+.PHONY: demo demo-dft test lint typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
+
+# Real PBE+U of ten charge orderings; first `apt-get install --no-install-recommends gpaw gpaw-data` (docs/gpaw.md).
+demo-dft: $(STAMP)
+	$(BIN)/python examples/demo-dft/demo_dft.py
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal

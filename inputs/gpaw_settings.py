@@ -40,6 +40,9 @@ class GpawSettings(BaseModel):
     k_mesh: Literal["as the protocol", "gamma"] = Field(
         default="as the protocol", description="`gamma`: the Gamma point alone, whatever the cell"
     )
+    smearing: float | None = Field(
+        default=None, gt=0, description="width of Fermi and Dirac's, eV; None: the protocol's ISMEAR and SIGMA"
+    )
     scale_u: bool = Field(
         description="U acts on d occupations scaled to a whole orbital within the PAW sphere; VASP does not scale"
     )
@@ -54,8 +57,12 @@ class GpawSettings(BaseModel):
         ge=0, le=1, description="ionic starts: how far the shells of ions stand from bare ions (0) to neutral atoms (1)"
     )
     covalency: float = Field(ge=0, le=1, description="the same for open d shells, which bonds fill")
-    fixed_density: int = Field(ge=0, description="iterations in the density of the start, before it is first updated")
-    mixing: dict[str, str | float] = Field(description="GPAW's mixer: method, beta, history, weight")
+    fixed_density: int = Field(
+        default=0, ge=0, description="iterations in the density of the start, before it is first updated"
+    )
+    mixing: dict[str, str | float] = Field(
+        default_factory=dict, description="GPAW's mixer: method, beta, history, weight; empty: its own choice"
+    )
     convergence: dict[str, float] = Field(
         description="GPAW's criteria: energy (eV), density (electrons), eigenstates (eV^2), each per valence electron"
     )
@@ -156,7 +163,7 @@ def gpaw_physics(protocol: Protocol) -> dict[str, Any]:
         "k_mesh": "gamma" if settings.k_mesh == "gamma" else k_mesh,
         "max_force": protocol.max_force,
         "cell_relaxes": cell_relaxes(protocol),
-        **settings.model_dump(mode="json", exclude={"limits", "cutoff", "k_mesh"}),
+        **settings.model_dump(mode="json", exclude={"limits", "cutoff", "k_mesh", "smearing"}),
     }
 
 
@@ -184,7 +191,9 @@ def _functional_and_basis(protocol: Protocol) -> dict[str, Any]:
     return {
         "xc": FUNCTIONALS[protocol.functional],
         "cutoff_ev": float(protocol.incar["ENCUT"]) if settings.cutoff is None else settings.cutoff,
-        "occupations": _occupations(int(protocol.incar["ISMEAR"]), float(protocol.incar["SIGMA"])),
+        "occupations": _occupations(int(protocol.incar["ISMEAR"]), float(protocol.incar["SIGMA"]))
+        if settings.smearing is None
+        else _occupations(-1, settings.smearing),
     }
 
 

@@ -23,10 +23,10 @@ def test_the_papers_numbers_reach_gpaw_under_its_names(protocol):
     found = gpaw_parameters(protocol, {"Na", "Fe", "P", "O"}, (3, 1, 3))
     assert found["xc"] == "PBE"
     assert found["cutoff_ev"] == 520
-    assert found["occupations"] == {"name": "methfessel-paxton", "order": 0, "width": 0.01}
+    assert found["occupations"] == {"name": "fermi-dirac", "width": 0.1}
     assert found["k_mesh"] == [3, 1, 3]
     assert found["hubbard_u"] == {"Fe": 5.3}
-    assert found["scale_u"] is False
+    assert found["scale_u"] is True
     assert found["fix_total_moment"] is True
     assert (protocol.max_force, cell_relaxes(protocol)) == (0.03, True)
 
@@ -58,7 +58,10 @@ def test_a_gpaw_protocol_in_vasps_hands_is_the_paper(name):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"scale_u": True},
+        {"scale_u": False},
+        {"smearing": None},
+        {"screening": 0.5},
+        {"mixing": {"method": "separate"}},
         {"cutoff": 450},
         {"k_mesh": "gamma"},
         {"starts": ("ionic", "atoms")},
@@ -94,6 +97,13 @@ def test_a_wrong_setting_is_refused_with_the_way_out(protocol, fields, way_out):
         with_block(protocol, **fields)
 
 
+def test_the_papers_smearing_has_its_own_name_in_gpaw(protocol):
+    # VASP's ISMEAR 0 (Gaussian) is Methfessel and Paxton's order 0.
+    plain = with_block(protocol, smearing=None)
+    found = gpaw_parameters(plain, {"Fe"}, (1, 1, 1))["occupations"]
+    assert found == {"name": "methfessel-paxton", "order": 0, "width": 0.01}
+
+
 @pytest.mark.parametrize(
     ("fields", "way_out"),
     [
@@ -104,6 +114,7 @@ def test_a_wrong_setting_is_refused_with_the_way_out(protocol, fields, way_out):
     ],
 )
 def test_what_gpaw_cannot_do_is_refused_by_name(protocol, fields, way_out):
+    protocol = with_block(protocol, smearing=None)
     merged = {k: getattr(protocol, k) | v if isinstance(v, dict) else v for k, v in fields.items()}
     with pytest.raises(ValueError, match=way_out):
         _ = changed(protocol, **merged).hash
@@ -111,9 +122,9 @@ def test_what_gpaw_cannot_do_is_refused_by_name(protocol, fields, way_out):
 
 def test_a_protocol_of_your_own_changes_one_word_of_the_block(tmp_path, protocol):
     path = tmp_path / "mine.yaml"
-    path.write_text("extends: gpaw-quick\ngpaw: {scale_u: true}\n", encoding="utf-8")
+    path.write_text("extends: gpaw-quick\ngpaw: {scale_u: false}\n", encoding="utf-8")
     mine = load_protocol(path)
-    assert mine.gpaw.scale_u
+    assert not mine.gpaw.scale_u
     assert mine.gpaw.cutoff == 400
     path.write_text("extends: gpaw\ngpaw: {scaled: true}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"unknown field 'gpaw\.scaled'"):

@@ -81,8 +81,8 @@ def test_the_hashes_of_the_presets_never_change_unnoticed():
     assert hashes == {
         "dtu-polyanion": "dda51633a98c1b56",
         "paper-2026": "7c4bc48d57068034",
-        "gpaw": "25047bfba727ae0e",
-        "gpaw-quick": "1f2ac281cb8e0270",
+        "gpaw": "91da6ed32260c4ac",
+        "gpaw-quick": "4615a9f8cc41784d",
     }
 
 

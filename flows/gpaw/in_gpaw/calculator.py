@@ -33,7 +33,7 @@ def make_calculator(parameters: dict[str, Any], spin_polarised: bool, log: Path)
     occupations: dict[str, Any] = dict(parameters["occupations"])
     if parameters["fix_total_moment"] and spin_polarised:
         occupations["fixmagmom"] = True
-    options = {"mixer": parameters["first_mixer"]} if parameters["first_mixer"] else {}
+    options = {"mixer": dict(parameters["mixer"])} if parameters["mixer"] else {}
     return OrbitalCalculator(
         mode=PW(parameters["cutoff_ev"]),
         xc=parameters["xc"],
@@ -44,8 +44,7 @@ def make_calculator(parameters: dict[str, Any], spin_polarised: bool, log: Path)
         maxiter=parameters["max_scf_iterations"],
         # A charge order breaks the symmetry of the positions; k and -k stay equivalent.
         symmetry={"point_group": False},
-        # Wave functions settle in the potential of the ions before the density is first made from them: from bad wave
-        # functions comes a density that has forgotten the ions (see docs/gpaw.md).
+        # Wave functions may settle in the potential of the start before the density is first made from them.
         experimental={"niter_fixdensity": parameters["fixed_density_iterations"]},
         txt=str(log),
         **options,
@@ -97,18 +96,6 @@ class OrbitalCalculator(GPAW):  # type: ignore[misc]  # GPAW has no types
         charge, _ = density.calculate_multipole_moments()
         density.mix(charge)
         self.hamiltonian.update(density)
-
-
-def change_mixer(calculator: Any, options: dict[str, Any]) -> None:
-    """Go on with another mixer in the middle of an SCF.
-
-    A mixer takes the first density that it sees as it is. So it is shown the one that the SCF stands at, and mixes from
-    the next one on.
-    """
-    density = calculator.density
-    density.set_mixer(dict(options))
-    density.mixer.reset()
-    density.mixer.mix(density.nt_xG, density.D_asp)
 
 
 def setup_names(parameters: dict[str, Any]) -> dict[str, str]:

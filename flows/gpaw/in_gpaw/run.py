@@ -23,7 +23,6 @@ from gpaw.mpi import world
 
 from .calculator import (
     SETUP_CLASS,
-    change_mixer,
     ionic_start,
     ionic_start_problem,
     magmoms_now,
@@ -212,8 +211,6 @@ class Run:
         }
 
     def _observe(self, calculator: Any) -> None:
-        if self.watch.iteration + 1 == self.parameters["first_mixer_iterations"]:
-            change_mixer(calculator, self.parameters["mixer"])
         energy = calculator.hamiltonian.e_total_extrapolated
         error = calculator.density.error
         known = error is not None and np.isfinite(error)  # before the first mixing it is infinite

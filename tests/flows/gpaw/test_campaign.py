@@ -57,7 +57,7 @@ def test_a_dry_run_writes_every_job(campaign, tmp_path):
     folder = tmp_path / "inputs"
     written = write_inputs(campaign, "gpaw", folder, limit=3)
     jobs = sorted(folder.glob("*/*/job.json"))
-    assert len(jobs) == written >= 3
+    assert len(jobs) == written.steps >= 3
     content = json.loads(jobs[0].read_text())
     assert content["parameters"]["cutoff_ev"] == 520
     assert content["parameters"]["k_mesh"] == [3, 4, 6]

@@ -62,7 +62,7 @@ def test_both_steps_leave_the_documents_that_vasps_leave(two_steps, protocol):
     assert second.achieved.is_high == [False, True, False, True]
     assert "GPAW Fe.paw.PBE 00000000" in second.potcar_titles
     assert second.engine_details["parameters"]["hubbard_u"] == {"Fe": 5.3}
-    assert second.engine_details["parameters"]["scale_u"] is False
+    assert second.engine_details["parameters"]["scale_u"] is True
     assert second.engine_details["starts"][0]["start"] == protocol.gpaw.starts[0]
 
 
