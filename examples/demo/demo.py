@@ -34,7 +34,10 @@ def main() -> int:
     shutil.copy(HERE / "campaign.yaml", campaign)
     minutes = ["--stop-after", str(options.minutes)]
     valenceflow("run", campaign, "--engine", ENGINE, "--workers", str(options.workers), *minutes)
-    stores = sqlite_stores(options.folder / "demo" / STORE_FILE)
+    store = options.folder / "demo" / STORE_FILE
+    if not store.exists():  # the run has said why it did not begin
+        return 1
+    stores = sqlite_stores(store)
     calculations = calculations_of(stores, "demo", ENGINE)
     draw(calculations, options.folder / "energies.png")
     if not any(c["relation"] in LOST for c in calculations):
