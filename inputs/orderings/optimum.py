@@ -147,10 +147,15 @@ class _Search:
         self, landscape: ChargeLandscape, orbits: Orbits, how_many: int, progress: Progress | None = None
     ) -> None:
         self.landscape, self.orbits, self.how_many = landscape, orbits, how_many
-        self.n_searched = 0
         self._progress = progress or (lambda done, total: None)
         self._found = np.full(len(orbits), np.inf)
+        self._searched = np.zeros(len(orbits), dtype=bool)
         self._lowest: list[float] = []  # the how_many lowest found so far, ascending
+
+    @property
+    def n_searched(self) -> int:
+        """Rows searched so far."""
+        return int(self._searched.sum())
 
     @property
     def limit(self) -> float:
@@ -169,7 +174,7 @@ class _Search:
         for row in pilots:
             self._search(bounds, int(row), constants, linear, view)
         for other in range(1, len(bounds.views)):
-            open_rows = np.flatnonzero((lowest <= self.limit) & np.isinf(self._found))
+            open_rows = np.flatnonzero((lowest <= self.limit) & ~self._searched)
             seen = constants[open_rows] + bounds.bounds(linear[open_rows], other)
             better = seen > lowest[open_rows]
             lowest[open_rows[better]], view[open_rows[better]] = seen[better], other
@@ -178,7 +183,7 @@ class _Search:
         for place, row in enumerate(order):
             if lowest[row] > self.limit:
                 break
-            if np.isinf(self._found[row]):
+            if not self._searched[row]:
                 self._search(bounds, int(row), constants, linear, view)
             self._progress(place + 1, len(lowest))
         self._progress(len(lowest), len(lowest))
@@ -200,7 +205,7 @@ class _Search:
         self._note(row, constants[row] + found)
 
     def _note(self, row: int, energy: float) -> None:
-        self.n_searched += 1
+        self._searched[row] = True
         self._found[row] = energy
         insort(self._lowest, energy)
         del self._lowest[self.how_many :]

@@ -156,8 +156,9 @@ class RowBounds:
             inside = block if len(kept) == len(near) and len(also) == len(far) else block[np.ix_(kept, also)]
             # h.a alone is (h.a + u(a)) - u(a)
             energies = inside + (near - u[rows])[kept, None] + (far - v[columns])[also]
-            lowest = min(lowest, float(energies.min()))
-            limit = min(limit, lowest)
+            here = float(energies.min())
+            if here <= limit:  # of a block above the limit, parts were dropped
+                lowest = limit = here
         return lowest
 
 

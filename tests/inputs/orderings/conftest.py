@@ -1,14 +1,18 @@
 """Cells of different symmetry, and their symmetry as pymatgen and spglib find it on the supercell itself."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from scipy.spatial.transform import Rotation
-from valenceflow.inputs.charge_states import shipped_couples
+from valenceflow.inputs.charge_states import ChargeState, RedoxCouple, Surrogate, shipped_couples
 from valenceflow.inputs.hosts import get_host, host_from_fields
+from valenceflow.inputs.orderings.clusters import Clusters
+from valenceflow.inputs.orderings.electrostatics import ElectrostaticModel
+from valenceflow.inputs.orderings.energies import BitPolynomial
 from valenceflow.inputs.supercells import HostSupercell
 
 FE = shipped_couples()["Fe2+/Fe3+"]
@@ -257,3 +261,56 @@ def spglib_permutations():
         return np.array(sorted(rows))
 
     return permutations
+
+
+LAYERED_FE = RedoxCouple(  # sodium that leaves NaFeO2 leaves Fe4+ behind
+    name="Fe3+/Fe4+",
+    element="Fe",
+    low=ChargeState(oxidation_state=3, magmom=5.0),
+    high=ChargeState(oxidation_state=4, magmom=4.0),
+    surrogate=Surrogate(element="Ge", oxidation_state=4),
+    windows="fit",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class MadeUpModel:
+    """Any energies that the symmetry allows, as an `EnergyModel`."""
+
+    cell: HostSupercell
+    couple: RedoxCouple
+    polynomial: BitPolynomial
+    name: str = "made up"
+
+
+@pytest.fixture(scope="session")
+def couple_of():
+    """The couple with which a cell can be neutral at every fraction."""
+    return lambda cell: LAYERED_FE if cell.host is LAYERED else FE
+
+
+@pytest.fixture(scope="session")
+def electrostatics(couple_of):
+    """Electrostatic model of a cell, made once."""
+    made = {}
+
+    def model(cell):
+        if cell not in made:
+            made[cell] = ElectrostaticModel(cell, couple_of(cell))
+        return made[cell]
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def made_up_model(couple_of):
+    """A model of random energies; with few values they tie often."""
+
+    def model(cell, seed, triplets=False, values=None):
+        clusters = Clusters(cell, triplet_cutoff=7.0 if triplets else None)
+        random = np.random.default_rng(seed)
+        drawn = random.normal(size=clusters.n_orbits) if values is None else random.choice(values, clusters.n_orbits)
+        means = np.zeros(len(clusters.distances))
+        return MadeUpModel(cell, couple_of(cell), clusters.polynomial(1.0, drawn.astype(float), means))
+
+    return model
