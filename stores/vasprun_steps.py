@@ -7,17 +7,18 @@ frames in them. Steps come one at a time, so that a long molecular dynamics run 
 from __future__ import annotations
 
 import gzip
-import xml.etree.ElementTree as ElementTree
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .outcar import IonicStepRecord
+from .vasprun_parser import Around, Calculation, VasprunParser
 
 FloatArray = NDArray[np.float64]
 
@@ -25,7 +26,6 @@ KBAR_TO_EV_PER_A3 = -0.1 / 160.21766208
 """VASP prints kbar with the sign of a pressure; documents hold eV/A^3 with ASE's sign (1 eV/A^3 = 160.2 GPa)."""
 
 _CHUNK = 1 << 16
-_DEEPEST = 32
 _MISNAMED = {"X": "Xe", "r": "Zr"}  # VASP 5 cuts these two
 
 
@@ -115,115 +115,61 @@ def iter_vasprun_steps(handle: ByteStream, found: VasprunSteps, name: str = "vas
     found : filled as the file is read; `complete` and `problem` hold once the iterator is exhausted.
     name : of the file, for `problem`.
     """
+    parser = VasprunParser()
     try:
-        for element in _elements(handle):
-            if element.tag == "calculation":
-                step = _ionic_step(element)
+        while chunk := handle.read(_CHUNK):
+            parser.feed(chunk)
+            while parser.ready:
+                _take(parser.around, found)
+                step = _ionic_step(parser.ready.popleft())
                 if step is not None:
                     yield step
-            else:
-                _take(element, found)
-    except (ElementTree.ParseError, EOFError, OSError, ValueError, IndexError, zlib.error) as err:
+        parser.close()
+    except (expat.ExpatError, EOFError, OSError, ValueError, IndexError, zlib.error) as err:
         found.problem = f"{name} is cut off or damaged: {err}"
     else:
         found.complete = True
+    try:
+        _take(parser.around, found)
+    except (ValueError, IndexError) as err:
+        found.problem, found.complete = f"{name} is cut off or damaged: {err}", False
 
 
-def _elements(handle: ByteStream) -> Iterator[ElementTree.Element]:
-    """Finished elements of interest, in order; memory is given back as soon as one was used."""
-    parser: ElementTree.XMLPullParser[Any] = ElementTree.XMLPullParser(events=("start", "end"))
-    root: ElementTree.Element | None = None
-    depth, before = 0, b""
-    while chunk := handle.read(_CHUNK):
-        if root is None:
-            _refuse_types(before + chunk)
-            before = chunk[-16:]
-        parser.feed(chunk)
-        for event, element in cast("Iterator[tuple[str, ElementTree.Element]]", parser.read_events()):
-            if event == "start":
-                root = element if root is None else root
-                depth += 1
-                if depth > _DEEPEST:
-                    raise ValueError(f"elements lie more than {_DEEPEST} deep, which VASP never writes")
-                continue
-            depth -= 1
-            if depth == 1:
-                yield element
-                assert root is not None
-                root.clear()
-    parser.close()
+def _take(around: Around, found: VasprunSteps) -> None:
+    """What was read so far around the calculations."""
+    if found.symbols:
+        return  # nothing more comes after <atominfo>
+    found.version = around.generator.get("version")
+    found.started = " ".join(around.generator.get(name, "") for name in ("date", "time"))
+    found.incar, found.parameters = around.incar, around.parameters
+    nelm = found.parameters.get("NELM")
+    found.nelm = None if nelm is None else int(nelm)
+    divisions = [int(number) for number in around.divisions.split()]
+    found.k_mesh = (divisions[0], divisions[1], divisions[2]) if len(divisions) == 3 else None
+    types = [row for row in around.atom_types if len(row) > 4]
+    found.potcars = [(_element_name(row[1]), row[4]) for row in types]
+    electrons = [_number(row[3]) for row in types]
+    found.valences = [electrons[int(row[1]) - 1] for row in around.atoms] if types else []
+    found.symbols = [_element_name(row[0]) for row in around.atoms]
 
 
-def _refuse_types(text: bytes) -> None:
-    """Entities could grow without bound; a type is declared before the root element or not at all."""
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise ValueError("a document type is declared, which VASP never does")
-    if b"\0" in text:
-        raise ValueError("the text is binary or of two bytes a letter, which VASP never writes")
-
-
-def _take(element: ElementTree.Element, found: VasprunSteps) -> None:
-    if element.tag == "generator":
-        found.version = _text(element, "i[@name='version']")
-        found.started = " ".join(_text(element, f"i[@name='{name}']") or "" for name in ("date", "time"))
-    elif element.tag == "incar":
-        found.incar = _named_values(element)
-    elif element.tag == "kpoints":
-        found.k_mesh = _divisions(element)
-    elif element.tag == "parameters":
-        found.parameters = _named_values(element)
-        nelm = found.parameters.get("NELM")
-        found.nelm = None if nelm is None else int(nelm)
-    elif element.tag == "atominfo":
-        rows = element.findall("array[@name='atoms']/set/rc")
-        found.symbols = [_element_name(row[0].text) for row in rows]
-        types = [row for row in element.findall("array[@name='atomtypes']/set/rc") if len(row) > 4]
-        found.potcars = [(_element_name(row[1].text), (row[4].text or "").strip()) for row in types]
-        electrons = [_number((row[3].text or "nan").strip()) for row in types]
-        found.valences = [electrons[int(row[1].text or 0) - 1] for row in rows] if types else []
-
-
-def _element_name(text: str | None) -> str:
-    name = (text or "").strip()
+def _element_name(name: str) -> str:
     return _MISNAMED.get(name, name)
 
 
-def _named_values(element: ElementTree.Element) -> dict[str, str]:
-    found = {}
-    for node in element.iter():
-        name = node.get("name")
-        if name is not None and node.tag in ("i", "v"):
-            found[name.strip()] = " ".join((node.text or "").split())
-    return found
-
-
-def _divisions(element: ElementTree.Element) -> tuple[int, int, int] | None:
-    text = _text(element, "generation/v[@name='divisions']")
-    numbers = [int(number) for number in (text or "").split()]
-    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
-
-
-def _text(element: ElementTree.Element, path: str) -> str | None:
-    node = element.find(path)
-    return None if node is None or node.text is None else node.text.strip()
-
-
-def _ionic_step(calculation: ElementTree.Element) -> IonicStep | None:
-    lattice = _rows(calculation, "structure/crystal/varray[@name='basis']")
-    positions = _rows(calculation, "structure/varray[@name='positions']")
-    forces = _rows(calculation, "varray[@name='forces']")
-    stress = _rows(calculation, "varray[@name='stress']")
-    scf = calculation.findall("scstep")
+def _ionic_step(calculation: Calculation) -> IonicStep | None:
+    arrays = [_array(calculation.rows.get(name)) for name in ("basis", "positions", "forces", "stress")]
     energies = [
-        _text(calculation, "energy/i[@name='e_fr_energy']"),
-        _text(scf[-1], "energy/i[@name='e_fr_energy']") if scf else None,
-        _text(scf[-1], "energy/i[@name='e_0_energy']") if scf else None,
+        calculation.energies.get("e_fr_energy"),
+        calculation.last_scf.get("e_fr_energy"),
+        calculation.last_scf.get("e_0_energy"),
     ]
+    lattice, positions, forces, stress = arrays
     if lattice is None or positions is None or forces is None or stress is None or None in energies:
         return None
     free, last_free, last_extrapolated = (_number(energy) for energy in energies if energy is not None)
     energy = extrapolated_energy(free, last_free, last_extrapolated)
-    return IonicStep(lattice, positions, forces, stress, energy, len(scf), free)
+    return IonicStep(lattice, positions, forces, stress, energy, calculation.n_scf, free)
 
 
 def extrapolated_energy(free: float, last_scf_free: float, last_scf_extrapolated: float) -> float:
@@ -257,15 +203,14 @@ def scf_converged(step: IonicStep, record: IonicStepRecord | None, nelm: int | N
     return nelm is None or step.n_electronic_steps < nelm
 
 
-def _rows(calculation: ElementTree.Element, path: str) -> FloatArray | None:
-    node = calculation.find(path)
-    if node is None:
+def _array(rows: list[str] | None) -> FloatArray | None:
+    if rows is None:
         return None
-    rows = [(row.text or "").split() for row in node]
+    table = [row.split() for row in rows]
     try:
-        return np.array(rows, dtype=float)
+        return np.array(table, dtype=float)
     except ValueError:  # a number too large for its field is printed as stars
-        return np.array([[_number(text) for text in row] for row in rows], dtype=float)
+        return np.array([[_number(text) for text in row] for row in table], dtype=float)
 
 
 def _number(text: str) -> float:
