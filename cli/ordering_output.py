@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -25,12 +23,10 @@ from ..inputs.orderings.rows import OrderingCount, OrderingRow
 from ..inputs.orderings.written import record, write_cif, write_cifs, write_rows
 from ..inputs.supercells import HostSupercell
 from .ordering_subject import Subject
+from .tables import first_that_fits, plain_table
 
 SHOWN = 40
 """Rows of a table unless --limit asks for more."""
-
-WIDE = 10_000
-"""Columns of a terminal in which any table fits."""
 
 
 def supercell_text(cell: HostSupercell) -> str:
@@ -156,10 +152,9 @@ def show_counts(subject: Subject, counts: Sequence[OrderingCount], as_json: bool
         raw.append(("joint\narrangements", _texts(count.joint_raw for count in counts)))
         distinct.append(("joint\norderings", _texts(count.joint_distinct for count in counts)))
     console = Console()
-    table = _columns([*columns, *raw, *distinct])
-    if Measurement.get(console, console.options.update(width=WIDE), table).maximum > console.width:
-        table = _columns([*columns, *distinct])  # what is asked for most, with no digit cut
-    console.print(table)
+    # Arrangements go first where it is narrow: no digit is ever cut.
+    layouts = [_columns([*columns, *raw, *distinct]), _columns([*columns, *distinct])]
+    console.print(first_that_fits(layouts, console) or layouts[-1])
 
 
 def _texts(numbers: Iterable[int | None]) -> list[str]:
@@ -167,7 +162,7 @@ def _texts(numbers: Iterable[int | None]) -> list[str]:
 
 
 def _columns(columns: Sequence[tuple[str, list[str]]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = plain_table()
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for cells in zip(*(texts for _, texts in columns), strict=True):
@@ -176,7 +171,7 @@ def _columns(columns: Sequence[tuple[str, list[str]]]) -> Table:
 
 
 def _print_table(records: Sequence[dict[str, Any]], ion: str) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = plain_table()
     ranked = any(record["energy"] is not None for record in records)
     chosen = any(record["strata"] for record in records)
     charges = any(record["multiplicity"] is not None for record in records)

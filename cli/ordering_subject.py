@@ -60,7 +60,7 @@ AtOption = Annotated[
         help="The charge orderings at this working-ion ordering: a key, a CIF, or `lowest`.", show_default=False
     ),
 ]
-WorkingOnlyOption = Annotated[bool, typer.Option("--working-ions", help="The working-ion orderings alone.")]
+WorkingOnlyOption = Annotated[bool, typer.Option("--ions-only", help="The working-ion orderings alone.")]
 OutputOption = Annotated[
     Path | None,
     typer.Option(

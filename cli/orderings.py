@@ -50,7 +50,10 @@ def count(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count orderings by Burnside's lemma, whatever their number; without --fraction at every one."""
+    """Count orderings by Burnside's lemma, at any size.
+
+    Without --fraction at every one.
+    """
     from ..inputs.orderings.catalogue import OrderingCatalogue  # noqa: PLC0415 - pymatgen
     from .ordering_output import count_head, show_counts  # noqa: PLC0415
 
@@ -106,7 +109,10 @@ def rank(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank the lowest orderings by electrostatics; working ions by their best charge ordering."""
+    """Rank the lowest orderings by electrostatics.
+
+    Working-ion orderings rank by their best charge ordering. Formal charges rank; they give no energies.
+    """
     from .ordering_output import Shown, progress_bar, show_rows  # noqa: PLC0415 - pymatgen
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
@@ -135,7 +141,10 @@ def optimum(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the ordering of lowest electrostatic energy: proven, or best found with its hit rate."""
+    """Find the ordering of lowest electrostatic energy.
+
+    It is proven where the space can be visited; else it is the best found, with its hit rate.
+    """
     from .ordering_output import Shown, progress_bar, show_rows  # noqa: PLC0415 - pymatgen
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
@@ -180,7 +189,10 @@ def sample(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a seeded sample that can grow, with references and the lowest besides."""
+    """Draw a seeded sample that can grow.
+
+    References and the lowest orderings can be taken besides; each ordering is there once.
+    """
     from ..inputs.orderings.identity import read_structure  # noqa: PLC0415 - pymatgen
     from ..inputs.orderings.sampling import checked_weight  # noqa: PLC0415
     from .ordering_output import Shown, progress_bar, show_rows  # noqa: PLC0415
@@ -212,7 +224,10 @@ def key(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which ordering each structure is, and which of them are the same; without --supercell it is found."""
+    """Say which ordering each structure is.
+
+    Structures that are the same ordering are told. Without --supercell the one that a structure fills is found.
+    """
     from ..inputs.orderings.identity import identify, read_structure  # noqa: PLC0415 - pymatgen
     from ..inputs.orderings.mapping import MAX_DISPLACEMENT  # noqa: PLC0415
     from .ordering_output import show_identities  # noqa: PLC0415

@@ -72,7 +72,7 @@ def test_the_small_cell_has_ten_orderings_at_one_half(answer):
 
 
 def test_working_ions_are_listed_alone(answer):
-    found = answer("list", *SMALL, "--working-ions", as_json=True)
+    found = answer("list", *SMALL, "--ions-only", as_json=True)
     assert keys(found) == ["3.free", "5.free", "6.free"]
 
 
@@ -201,8 +201,8 @@ def test_a_campaign_says_host_supercell_couple_and_fraction(answer, write_campai
         (("list", OLIVINE, "-x", "1/3"), "fraction 1/3 of 4 Na sites is 1.333", "1/4 and 1/2"),
         (("list", OLIVINE, "-x", "half"), "'half'", "0.5 or 2/3"),
         (("list", *PAPER, "-x", "2/3"), "11,269,366,602 distinct orderings", "rank the lowest"),
-        (("list", OLIVINE, "-s", "1,3,4", "-x", "2/3", "--working-ions"), "too many to list", "sample them"),
-        (("list", OLIVINE, "-x", "1/2", "--at", "6", "--working-ions"), "its charge orderings are meant", ""),
+        (("list", OLIVINE, "-s", "1,3,4", "-x", "2/3", "--ions-only"), "too many to list", "sample them"),
+        (("list", OLIVINE, "-x", "1/2", "--at", "6", "--ions-only"), "its charge orderings are meant", ""),
         (("list", OLIVINE, "-x", "1/4", "--at", "6"), "has 2 Na where fraction 1/4 asks for 1", "leave the fraction"),
         (("list", OLIVINE, "--at", "zz"), "'zz' is no hexadecimal ordering", "orderings list"),
         (("list", OLIVINE, "--at", "ffff"), "does not describe 4 sites", "another supercell"),
