@@ -26,7 +26,7 @@ OLDEST = (22, 8)
 
 INSTALL = (
     "`apt-get install --no-install-recommends gpaw gpaw-data` (Debian), or name a Python that has it in "
-    f"{SETTING} (scripts/build-gpaw.sh makes one)"
+    f"{SETTING} (docs/gpaw.md)"
 )
 _STRIPPED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _PROBE_S = 120.0

@@ -58,11 +58,13 @@ class OrbitalCalculator(GPAW):  # type: ignore[misc]  # GPAW has no types
     ----------
     job : the job, whose redox sites are meant.
     ions : the ions; None leaves densities as they are.
+    problem : why orbitals could not be chosen with this GPAW; empty if they could.
     """
 
     job: dict[str, Any]
     ions: IonicStart | None = None
     is_fresh = False
+    problem = ""
 
     def initialize(self, atoms: Any = None, reading: bool = False) -> None:
         """As GPAW's; the density that follows begins from atoms."""
@@ -73,7 +75,10 @@ class OrbitalCalculator(GPAW):  # type: ignore[misc]  # GPAW has no types
         """As GPAW's; a density that just began from atoms gets its d electrons into their orbitals."""
         super().set_positions(atoms)
         if self.is_fresh and self.ions is not None and self.ions.orbital is not None:
-            self.choose_orbitals(self.ions)
+            try:
+                self.choose_orbitals(self.ions)
+            except (AttributeError, TypeError) as error:  # GPAW's inner names are no promise: said, and gone on without
+                self.problem = f"GPAW {gpaw.__version__} does not let d orbitals be chosen: {error}"
         self.is_fresh = False
 
     def choose_orbitals(self, ions: IonicStart) -> None:

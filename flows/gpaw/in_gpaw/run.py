@@ -122,6 +122,9 @@ class Run:
             record |= {"converged": True, "magmoms": magmoms_now(calculator), "error": ""}
         except (KohnShamConvergenceError, SloshingError) as error:
             record |= {"converged": False, "energy": None, "magmoms": None, "error": _one_line(error)}
+        if calculator.problem:
+            record["used"] = "ionic"
+            self.notes.append(f"{calculator.problem}; d shells began spherical: orders may be lost in the SCF")
         record |= {"iterations": self.watch.iteration, "hops": self.watch.hops}
         record["cpu_s"] = round(time.process_time() - began, 1)
         return atoms if record["converged"] else None
