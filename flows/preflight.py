@@ -92,6 +92,20 @@ def _check_gpaw_protocol(campaign: Campaign) -> None:
         gpaw_settings(protocol).ion(element)
 
 
+def check_launch(campaign: Campaign, engine: str, fault: str | None = None) -> None:
+    """As `check_engine`, for a campaign that runs on other machines: what VASP needs is needed there.
+
+    Raises
+    ------
+    ValueError
+        If the protocol lacks an element, there is no such fault, or the engine does not go through a queue manager.
+    """
+    check_protocol(campaign)
+    check_fault(engine, fault)
+    if engine == GPAW:
+        raise ValueError("--engine gpaw runs with --launch local alone (inside an allocation: allocation.sbatch)")
+
+
 def worker_environment(campaign: Campaign, engine: str, fault: str | None = None) -> dict[str, str]:
     """Environment for the workers; for a rehearsal, stub POTCARs are written into the campaign's folder.
 

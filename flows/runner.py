@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, time
+from time import time
 from typing import Any
 
 from ..stores.builders import build_calculations, pending, record_failure
@@ -34,6 +34,7 @@ from .progress import (
 )
 from .restore import adopt
 from .step_document import leave_step_file
+from .time_limits import TimeLimits
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Prepared:
     ended : why the run ended before everything was done, empty otherwise.
     change : how the plan differs from that of the last run; None where there was none.
     progress : of the run, once it has begun.
+    out_of_time : its wall time was over, and another run should go on.
     """
 
     campaign: Campaign
@@ -60,6 +62,7 @@ class Prepared:
     ended: str = ""
     change: PlanChange | None = None
     progress: Progress | None = None
+    out_of_time: bool = False
 
 
 def campaign_stores(campaign: Campaign) -> Stores:
@@ -189,12 +192,12 @@ def matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
     return any(configuration.joint_key == key or configuration.configuration_id.startswith(key) for key in only)
 
 
-class CancelRequestedError(Exception):
-    """`valenceflow cancel` was called."""
+class StopWorkersError(Exception):
+    """Everything that runs is to be stopped now; the message says why."""
 
 
 def run_prepared(
-    prepared: Prepared, workers: int, environment: Mapping[str, str], stop_after_s: float | None = None
+    prepared: Prepared, workers: int, environment: Mapping[str, str], limits: TimeLimits | None = None
 ) -> Iterator[Started | Finished]:
     """Run what is to be done, keeping each result before it is reported; `prepared.ended` says why it ended early.
 
@@ -203,25 +206,29 @@ def run_prepared(
     prepared : from `prepare`.
     workers : processes.
     environment : for the workers.
-    stop_after_s : start no further configuration after so many seconds.
+    limits : when to start no further configuration, and when to stop those that run (default: never).
     """
     folder = prepared.campaign.folder
     clear_requests(folder)
     workers = min(workers, len(prepared.todo))
     progress = prepared.progress = begin_progress(folder, prepared.engine, workers, len(prepared.todo))
     progress.write(folder)
-    deadline = None if stop_after_s is None else monotonic() + stop_after_s
+    clock = (limits or TimeLimits()).started()
     quorum = Quorum(prepared.campaign.file.accept.failed_at_most, len(prepared.configurations), _failed(prepared))
 
     def keep_starting() -> bool:
         asked = requested(folder)
         if asked == "cancel":
-            raise CancelRequestedError
+            raise StopWorkersError("cancelled by `valenceflow cancel`; what is finished stays")
+        if clock.is_over:
+            prepared.out_of_time = True
+            raise StopWorkersError("the wall time is nearly over; the next run goes on where this one was")
         if asked == "pause":
             prepared.ended = "paused by `valenceflow pause`"
         elif quorum.is_lost:
             prepared.ended = quorum.reason
-        elif deadline is not None and monotonic() > deadline:
+        elif clock.starts_nothing:
+            prepared.out_of_time = clock.ends_soon
             prepared.ended = "the time to start configurations is over"
         elif (free := free_bytes(folder)) < progress.room_needed:
             prepared.ended = f"only {size_text(free)} are free on the disk of {folder}: make room, then run again"
@@ -237,8 +244,8 @@ def run_prepared(
                 _note(prepared, event)
                 yield event
         end = prepared.ended or "the run ends"
-    except CancelRequestedError:
-        end = prepared.ended = "cancelled by `valenceflow cancel`; what is finished stays"
+    except StopWorkersError as stopped:
+        end = prepared.ended = str(stopped)
     finally:
         write_log(folder, f"{progress.done} of {len(prepared.todo)} done; {end}")
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from .wall_time import wall_time_s
+from ..wall_time import wall_time_s
 
 SCHEDULERS = {"slurm": "SLURM", "pbs": "PBS"}
 """Schedulers that both queue managers can ask for nodes, with FireWorks' names."""

@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 from ...stores.secrets import redacted
 from .jobs import BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, Resources, act_on, of_state
-from .wall_time import wall_time_s
+from ..wall_time import wall_time_s
 
 if TYPE_CHECKING:
     from ..campaign_file import RemoteChoice
