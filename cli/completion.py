@@ -80,6 +80,13 @@ def complete_engine(incomplete: str) -> list[str]:
     return _starting(incomplete, sorted({*ENGINES, "rehearsal"}))
 
 
+def complete_launch(incomplete: str) -> list[str]:
+    """This machine, or a queue manager."""
+    from ..flows.queues.launches import QUEUES  # noqa: PLC0415 - start-up
+
+    return _starting(incomplete, ["local", *QUEUES])
+
+
 def complete_fault(incomplete: str) -> list[tuple[str, str]]:
     """Faults of the rehearsal, each with what it does."""
     from ..flows.rehearsal.fault_requests import fault_names  # noqa: PLC0415 - start-up

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .completion import complete_fault, complete_reason
+from .completion import complete_fault, complete_launch, complete_reason
 from .places import CampaignPath, EngineOption
 from .wording import AUDIT_FAILED, command, counted
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
     from ..flows.campaign_file import Campaign
     from ..flows.runner import Prepared
+    from ..flows.time_limits import TimeLimits
+
+
+LOCAL = "local"
+FAILED = 1
+OUT_OF_TIME = 75
+"""Exit code of a run whose wall time was over with work left (EX_TEMPFAIL of sysexits.h): run it again."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class RunOptions:
     workers: int
     limit: int | None
     only: tuple[str, ...]
-    stop_after_min: float | None
+    limits: TimeLimits
     fault: str | None
 
 
@@ -37,8 +44,14 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Run at most this many configurations.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run this key or configuration id (repeatable).")] = None,
     dry_run: Annotated[Path | None, typer.Option(help="Write every input file here and run nothing.")] = None,
+    launch: Annotated[
+        str, typer.Option(help="local, or a queue: remote, fireworks.", autocompletion=complete_launch)
+    ] = "local",
     stop_after: Annotated[
         float | None, typer.Option(min=0, help="Start no further configuration after so many minutes.")
+    ] = None,
+    wall_time: Annotated[
+        str | None, typer.Option(metavar="H:M:S", help="The allocation's: stop before; exit 75 if work is left.")
     ] = None,
     fault: Annotated[
         str | None, typer.Option(help="Inject a fault into a rehearsal, e.g. spin-flip.", autocompletion=complete_fault)
@@ -56,9 +69,37 @@ def run(
     if dry_run is not None:
         _dry_run(console, described, full_engine, dry_run, only or [], limit)
         return
-    options = RunOptions(workers or described.file.launch.workers, limit, tuple(only or ()), stop_after, fault)
-    failed = _run_here(console, described, full_engine, options)
-    raise typer.Exit(1 if failed else 0)
+    if launch != LOCAL:
+        _hand_over(console, described, full_engine, launch, only or [], limit, fault)
+        return
+    limits = _time_limits(stop_after, wall_time)
+    options = RunOptions(workers or described.file.launch.workers, limit, tuple(only or ()), limits, fault)
+    raise typer.Exit(_run_here(console, described, full_engine, options))
+
+
+def _time_limits(stop_after_min: float | None, wall_time: str | None) -> TimeLimits:
+    from ..flows.time_limits import TimeLimits  # noqa: PLC0415 - start-up
+    from ..flows.wall_time import wall_time_s  # noqa: PLC0415
+
+    seconds = None if wall_time is None or wall_time.upper() == "UNLIMITED" else wall_time_s(wall_time)
+    return TimeLimits(None if stop_after_min is None else 60 * stop_after_min, seconds)
+
+
+def _hand_over(
+    console: Console,
+    campaign: Campaign,
+    engine: str,
+    launch: str,
+    only: list[str],
+    limit: int | None,
+    fault: str | None,
+) -> None:
+    from ..flows.queues.launches import QUEUES  # noqa: PLC0415 - start-up
+    from .queueing import hand_over_campaign  # noqa: PLC0415
+
+    if launch not in QUEUES:
+        raise ValueError(f"--launch {launch}: choose {LOCAL}, {' or '.join(QUEUES)}")
+    hand_over_campaign(console, campaign, engine, launch, tuple(only), limit, fault)
 
 
 def retry(
@@ -104,6 +145,7 @@ def _run_here(
     engine: str,
     options: RunOptions,
 ) -> int:
+    """Run with worker processes and report; returns the command's exit code."""
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
     from ..flows.preflight import check_engine, worker_environment  # noqa: PLC0415 - pymatgen's and atomate2's settings
     from ..flows.runner import make_folder, plan, prepare  # noqa: PLC0415
@@ -119,8 +161,9 @@ def _run_here(
             from .watch import watch  # noqa: PLC0415 - start-up
 
             environment = worker_environment(campaign, engine, options.fault)
-            watch(console, prepared, options.workers, environment, options.stop_after_min)
-    return _report(console, prepared)
+            watch(console, prepared, options.workers, environment, options.limits)
+    failed = _report(console, prepared)
+    return OUT_OF_TIME if prepared.out_of_time else FAILED if failed else 0
 
 
 def _first_lines(prepared: Prepared, workers: int) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 from ..flows.launch import Finished
 from ..flows.progress import Progress, outcome_text
 from ..flows.runner import Prepared, calculation_of, run_prepared
+from ..flows.time_limits import TimeLimits
 from .tables import print_lines
 
 NARROW = 60
@@ -23,22 +24,18 @@ SHOWN_KEYS = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def watch(
-    console: Console, prepared: Prepared, workers: int, environment: dict[str, str], stop_after_min: float | None
-) -> None:
+def watch(console: Console, prepared: Prepared, workers: int, environment: dict[str, str], limits: TimeLimits) -> None:
     """Run what is to be done and show it.
 
     Parameters
     ----------
     console : where.
     prepared : from `flows.runner.prepare`.
-    workers, environment : see `flows.runner.run_prepared`.
-    stop_after_min : start no further configuration after so many minutes.
+    workers, environment, limits : see `flows.runner.run_prepared`.
     """
-    stop_after_s = None if stop_after_min is None else 60 * stop_after_min
     with _orderly_end(console), _bar(console, prepared) as bar:
         task = bar.add_task("starting", total=len(prepared.todo))
-        for event in run_prepared(prepared, workers, environment, stop_after_s):
+        for event in run_prepared(prepared, workers, environment, limits):
             assert prepared.progress is not None
             bar.update(task, completed=prepared.progress.done, description=_running(prepared.progress))
             if isinstance(event, Finished):

@@ -184,3 +184,25 @@ def test_an_injected_spin_flip_shows_as_a_lost_ordering_in_a_store_of_one_s_own(
     assert counts["relations"] == {"moved": 1}
     printed = call("status", path).out
     assert "small, rehearsal:springs (REHEARSAL, not DFT): not running" in printed
+
+
+def test_a_run_ends_before_its_wall_time_and_the_next_goes_on(path, shell):
+    first = shell("run", path, *SPRINGS, "--limit", 1, "--fault", "hang", "--wall-time", "0:40")
+    assert first.code == 75, first
+    assert "ended early: the wall time is nearly over; the next run goes on where this one was" in first.out
+    assert not stand_ins(path.parent)
+    assert run_folders(path), "a configuration was started"
+    again = shell("run", path, *SPRINGS, "--limit", 1, "--wall-time", "10:00")
+    assert again.code == 0, again
+    assert [found["state"] for found in calculations(path).values()] == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--wall-time", "soon"), "wall time 'soon': write H:M:S"),
+        (("--launch", "cloud"), "--launch cloud: choose local, remote or fireworks"),
+    ],
+)
+def test_a_run_asked_for_what_there_is_not_is_refused(path, refused, arguments, message):
+    assert message in refused("run", path, *SPRINGS, *arguments)
