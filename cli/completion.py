@@ -81,7 +81,7 @@ def complete_engine(incomplete: str) -> list[str]:
 
 
 def complete_launch(incomplete: str) -> list[str]:
-    """This machine, or a queue manager."""
+    """The machine itself, or a queue manager."""
     from ..flows.queues.launches import QUEUES  # noqa: PLC0415 - start-up
 
     return _starting(incomplete, ["local", *QUEUES])
