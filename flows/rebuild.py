@@ -22,6 +22,7 @@ from ..stores.documents import ConfigurationDoc
 from .campaign_file import Campaign
 from .launch import run_folder
 from .manifest import MANIFEST_FILE, campaign_doc, read_manifest
+from .manifest_check import check_manifest
 from .restore import Restored, restore
 from .step_files import PassedOver, all_step_paths, attempts_of, job_step_files, launcher_failures
 from .vasp_outputs import last_calculation
@@ -60,7 +61,7 @@ def rebuild(campaign: Campaign, stores: Stores, with_tasks: bool = False) -> Reb
     Raises
     ------
     ValueError
-        If there is no readable manifest.
+        If there is no readable manifest, or it was edited by hand.
     """
     known = read_manifest(campaign.folder)
     if not known:
@@ -68,6 +69,7 @@ def rebuild(campaign: Campaign, stores: Stores, with_tasks: bool = False) -> Reb
             f"{campaign.folder / MANIFEST_FILE} is missing or empty: it says which runs are whose; `valenceflow run` "
             "plans the campaign anew and takes in what finished"
         )
+    check_manifest(campaign.folder / MANIFEST_FILE, known, known)
     done = Rebuilt()
     stores.take_in(alone=True)
     mine = [c for c in known if _is_described(campaign, c)]

@@ -34,13 +34,15 @@ class StepRuns:
     def result(self) -> Document:
         """The run whose numbers are the step's: the newest relaxation, or the failure that ended it.
 
-        A rescue of a lost ordering that failed leaves the relaxation before it as the result.
+        A rescue of a lost ordering that failed or did not pass its audit leaves the relaxation before it as the result.
         """
         proper = [d for d in self.documents if d["document"] == "VaspStepDoc" and d["step"] != "rescue static"]
         in_rescue = len(self.documents) > 1 and (self.documents[-2].get("history") or {}).get("rescue", 0) > 0
         passed = [d for d in proper if d["audit"]["passed"]]
         if self.last["document"] == "FailureDoc":
             return passed[-1] if passed and (in_rescue or proper[-1] is passed[-1]) else self.last
+        if passed and (self.last.get("history") or {}).get("rescue", 0) > 0:
+            return passed[-1]
         return proper[-1] if proper else self.last
 
     @property
@@ -58,9 +60,15 @@ class StepRuns:
         """What was tried beyond the first run, and how a rescue that is not the result ended."""
         notes = list((self.last.get("history") or {}).get("tried", ()))
         if self.last is not self.result:
-            end = self.last.get("message") or f"ordering {self.last['achieved']['relation']}"
+            end = self.last.get("message") or _failure(self.last) or f"ordering {self.last['achieved']['relation']}"
             notes.append(f"the last try did not help: {end}")
         return notes
+
+
+def _failure(document: Document) -> str:
+    """The first failure of a document's audit, or nothing."""
+    findings = document["audit"].get("findings", ())
+    return next((finding["message"] for finding in findings if finding["severity"] == "failure"), "")
 
 
 def step_runs(docs: Store, uuids: Iterable[str]) -> dict[str, StepRuns]:

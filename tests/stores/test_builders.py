@@ -95,6 +95,20 @@ def test_a_step_that_failed_its_audit_is_named_and_does_not_count():
     assert (only_first.state, only_first.energy, only_first.relation) == ("audit failed", None, "not read")
 
 
+def test_a_rescue_that_did_not_pass_its_audit_leaves_the_relaxation_before_it_as_the_result():
+    lost = step(relation="moved")
+    static = step(step="rescue static", history={"rescue": 1, "tried": ["rescue 1"]})
+    unfit = step(passed=False, history={"rescue": 1, "tried": ["rescue 1"]})
+    found = runs(lost, static, unfit)
+    assert found.result == lost
+    assert found.passed
+    assert found.tried == ["rescue 1", "the last try did not help: too large"]
+    helped = step(history={"rescue": 1, "tried": ["rescue 1"]})
+    assert runs(lost, static, helped).result == helped
+    # Without a rescue the newest run is the result, whatever came before it.
+    assert not runs(step(), unfit | {"history": {"rescue": 0}}).passed
+
+
 def test_a_failure_document_makes_a_failed_calculation():
     made = built(first=failure().model_dump(mode="json"))
     assert (made.state, made.counts, made.energy) == ("failed", False, None)
