@@ -26,6 +26,7 @@ from custodian.vasp.handlers import FrozenJobErrorHandler, VaspErrorHandler  # n
 from jobflow import Flow, run_locally  # noqa: E402
 from pymatgen.core import Structure  # noqa: E402
 from pymatgen.io.vasp import Incar, Kpoints  # noqa: E402
+from reliability_row import Row  # noqa: E402
 from valenceflow.flows.idealised import audit_reference  # noqa: E402
 from valenceflow.flows.rehearsal.command import rehearsal_command  # noqa: E402
 from valenceflow.flows.rehearsal.messages import MESSAGES  # noqa: E402
@@ -39,8 +40,6 @@ from valenceflow.stores.connect import sqlite_stores  # noqa: E402
 from valenceflow.stores.step_runs import StepRuns, step_runs  # noqa: E402
 
 write_stub_potcars(Path(STUBS.name))
-
-Row = dict[str, str]
 
 ENERGY_TAGS = (
     "ADDGRID", "EDIFF", "EDIFFG", "ENAUG", "ENCUT", "GGA", "ISMEAR", "ISPIN", "IVDW", "KGAMMA", "KSPACING", "LASPH",
@@ -186,14 +185,10 @@ def message_rows(keys: list[str] | None = None) -> Iterator[Row]:
             changed += len(lost)
             once, always = (f"{verdict} ({how})" for verdict, how in found)
             detail = f"once: {once}; at every start: {always}" + (f"; UNNOTICED: {lost}" if lost else "")
-            yield {"part": "messages", "case": key, "result": result, "detail": detail}
+            yield Row("messages", key, result, detail, result != "SILENT" and not lost)
     detail = f"handled {counts['handled']}, surfaced {counts['surfaced']}; changes of the protocol unnoticed: {changed}"
-    yield {
-        "part": "messages",
-        "case": f"custodian's {ours} VASP messages",
-        "result": f"{counts['SILENT']} silent",
-        "detail": detail,
-    }
+    case, good = f"custodian's {ours} VASP messages", not counts["SILENT"] and not changed
+    yield Row("messages", case, f"{counts['SILENT']} silent", detail, good)
 
 
 def fault_row(fault: str, expected: str, folder: Path) -> Row:
@@ -209,12 +204,7 @@ def fault_row(fault: str, expected: str, folder: Path) -> Row:
     counts = last["document"] == "VaspStepDoc" and last["audit"]["passed"]
     end = "the result counts" if counts else "no result"
     detail = f"{hit}: {found[hit]}" if hit else f"found: {', '.join(found) or 'nothing'}"
-    return {
-        "part": "faults",
-        "case": fault,
-        "result": "detected" if hit else "MISSED",
-        "detail": f"{detail[:150]} ({end})",
-    }
+    return Row("faults", fault, "detected" if hit else "MISSED", f"{detail[:150]} ({end})", hit is not None)
 
 
 def fault_rows() -> Iterator[Row]:
@@ -224,5 +214,5 @@ def fault_rows() -> Iterator[Row]:
         for number, (fault, expected) in enumerate(FACTS.items()):
             rows.append(fault_row(fault, expected, Path(name) / str(number)))
             yield rows[-1]
-    missed = sum(row["result"] != "detected" for row in rows)
-    yield {"part": "faults", "case": f"{len(rows)} faults", "result": f"{missed} missed", "detail": ""}
+    missed = sum(not row.good for row in rows)
+    yield Row("faults", f"{len(rows)} faults of a run", f"{missed} missed", "", not missed)
