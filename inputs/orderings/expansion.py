@@ -178,7 +178,7 @@ def _ridge_fits(features: Floats, energies: Floats, ridges: NDArray[Any]) -> tup
     u, s, vt = np.linalg.svd(standard, full_matrices=False)
     target = u.T @ (energies - energies.mean())
     shrunk = (s * target)[:, None] / (s[:, None] ** 2 + ridges * len(energies))
-    coefficients = (vt.T @ shrunk) / np.where(varies, scale, 1.0)[:, None]
+    coefficients = (vt.T @ shrunk) * np.where(varies, 1 / np.where(varies, scale, 1.0), 0.0)[:, None]
     return energies.mean() - centre @ coefficients, coefficients
 
 
