@@ -11,7 +11,7 @@ from ase.optimize import LBFGS
 try:
     from ase.filters import FrechetCellFilter as CellFilter
 except ImportError:  # ASE before 3.23, as in Debian 12
-    from ase.constraints import ExpCellFilter as CellFilter
+    from ase.constraints import ExpCellFilter as CellFilter  # type: ignore[attr-defined,no-redef]
 
 
 class StopRelaxation(Exception):  # noqa: N818 - no error: the relaxation is told to end
@@ -30,6 +30,6 @@ def relax(atoms: Atoms, settings: dict[str, Any], report: Callable[[], None]) ->
     report : called once for each geometry, the first included; may raise StopRelaxation.
     """
     target: Any = CellFilter(atoms) if settings["cell"] else atoms
-    optimizer = LBFGS(target, logfile=None)
+    optimizer = LBFGS(target, logfile=None)  # type: ignore[arg-type]  # None is silence
     optimizer.attach(report, interval=1)
     return bool(optimizer.run(fmax=settings["max_force"], steps=settings["max_steps"] - 1))
