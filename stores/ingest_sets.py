@@ -142,7 +142,7 @@ def _xyz_frames(handle: TextIO) -> Iterator[str]:
                 raise PassOver("not extxyz", f"it begins with {line[:40]!r} where the number of atoms belongs")
             raise _EndsEarlyError(f"frame {number + 1} begins with {line[:40]!r} where the number of atoms belongs")
         lines = [line, *(_line(handle) for _ in range(int(count) + 1))]
-        if not lines[-1].endswith("\n") and len(lines[-1].split()) != len(lines[-2].split()):
+        if not lines[-1].endswith("\n"):  # a number that was cut is a number still
             raise _EndsEarlyError(f"frame {number + 1} is cut off")
         number += 1
         yield "".join(lines)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from valenceflow.stores.connect import sqlite_stores
+from valenceflow.stores.connect import COLLECTIONS, sqlite_stores
 from valenceflow.stores.ingest import find_items, ingest
 from valenceflow.stores.ingest_options import default_options
 
@@ -45,10 +45,21 @@ def relax_folder(plain_folders, tmp_path):
     return Path(shutil.copytree(plain_folders["relax"], tmp_path / "runs" / "relax"))
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A store's file with every collection made; a copy is there at once."""
+    path = tmp_path_factory.mktemp("empty") / "store.sqlite"
+    opened = sqlite_stores(path)
+    for name in COLLECTIONS:
+        opened.collection(name)
+    opened.close()
+    return path
+
+
 @pytest.fixture
-def stores(tmp_path):
+def stores(empty_store, tmp_path):
     """Empty stores."""
-    opened = sqlite_stores(tmp_path / "store.sqlite")
+    opened = sqlite_stores(Path(shutil.copy(empty_store, tmp_path / "store.sqlite")))
     yield opened
     opened.close()
 
