@@ -1,0 +1,1 @@
+"""Interatomic potentials that know charge states: species, training, use. The only room that imports torch."""

@@ -1,0 +1,1 @@
+"""Data files: charge-state species."""
