@@ -193,7 +193,7 @@ class _Annealing:
 
     def _spread(self) -> float:
         """Standard deviation of the energy of moving one ion to a random empty site."""
-        moves = []
+        moves: list[Floats] = []
         for sites in self._movable:
             rows = [self._moves(sites, self._occupied(sites)) for _ in range(8)]
             moves.extend(values[np.isfinite(values)] for values in rows)
@@ -202,7 +202,8 @@ class _Annealing:
     def _occupied(self, sites: NDArray[np.int_]) -> NDArray[np.int_]:
         """(starts,) a random occupied site of each start."""
         places = np.where(self.bits[:, sites], self._random.random((len(self.bits), len(sites))), -1.0)
-        return sites[places.argmax(axis=1)]
+        chosen: NDArray[np.int_] = sites[places.argmax(axis=1)]
+        return chosen
 
     def _moves(self, sites: NDArray[np.int_], taken: NDArray[np.int_]) -> Floats:
         """(starts, n_sites) energy of moving the ion from `taken` to each site: 0 where it is, infinite where taken."""
@@ -239,7 +240,8 @@ class _Annealing:
         if temperature:
             # The smallest energy with Gumbel noise is a draw from the Boltzmann distribution.
             energies = energies + temperature * np.log(self._random.exponential(size=energies.shape))
-        return energies.argmin(axis=1)
+        lowest: NDArray[np.intp] = energies.argmin(axis=1)
+        return lowest
 
     def _set(self, sites: NDArray[np.int_], sign: int) -> None:
         self._first += sign * self._row(sites)

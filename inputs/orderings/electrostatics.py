@@ -36,10 +36,11 @@ def unit_charge_matrix(cell: HostSupercell) -> Floats:
     charged = cell.structure.copy()
     charged.remove_site_property("host_site")
     charged.add_oxidation_state_by_site([1] * len(charged))
-    ewald = EwaldSummation(charged)
+    ewald = EwaldSummation(charged)  # type: ignore[no-untyped-call]  # pymatgen: no annotation
     matrix = np.asarray(ewald.total_energy_matrix)
     background = (ewald.total_energy - matrix.sum()) / matrix.size
-    return 0.5 * (matrix + matrix.T) + background
+    symmetric: Floats = 0.5 * (matrix + matrix.T) + background
+    return symmetric
 
 
 @dataclass(frozen=True, eq=False)

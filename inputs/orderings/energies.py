@@ -137,6 +137,10 @@ class BitPolynomial:
 class EnergyModel(Protocol):
     """An energy for every neutral ordering of one supercell, the same for equivalent orderings."""
 
+    def __hash__(self) -> int:
+        """Models are told apart by identity or content: what is worked out for one is kept."""
+        ...
+
     @property
     def name(self) -> str:
         """What `by:` and the listings call it."""

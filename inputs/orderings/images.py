@@ -6,10 +6,14 @@ product, and those of all arrangements of n ones are unions of the images of the
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .halves import Floats, Halves, Masks, bit_rows
+
+Unsigned = NDArray[np.unsignedinteger[Any]]
 
 DENSE_OPERATIONS = 8
 """Operations applied to whole blocks before the few survivors are followed one by one (the fastest of 4 to 16)."""
@@ -64,8 +68,8 @@ def smallest_of_orbits(permutations: NDArray[np.int_], cut: Halves) -> tuple[Mas
     masks (n_orbits,) ascending, and the number of operations that fix each of them (n_orbits,).
     """
     kind = np.uint32 if cut.n_sites <= 32 else np.uint64  # half the memory to move where it suffices
-    first = _moved(cut.first, permutations, slice(0, cut.n_first)).astype(kind)
-    second = _moved(cut.second, permutations, slice(cut.n_first, None)).astype(kind)
+    first: Unsigned = _moved(cut.first, permutations, slice(0, cut.n_first)).astype(kind)
+    second: Unsigned = _moved(cut.second, permutations, slice(cut.n_first, None)).astype(kind)
     rows, columns = _survivors(first[:DENSE_OPERATIONS], second[:DENSE_OPERATIONS], cut)
     masks = (cut.first_masks[rows] | cut.second_masks[columns]).astype(kind)
     for of_first, of_second in zip(first[DENSE_OPERATIONS:], second[DENSE_OPERATIONS:], strict=True):
@@ -78,7 +82,7 @@ def smallest_of_orbits(permutations: NDArray[np.int_], cut: Halves) -> tuple[Mas
     return masks[order].astype(np.uint64), fixing[order]
 
 
-def _survivors(first: Masks, second: Masks, cut: Halves) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _survivors(first: Unsigned, second: Unsigned, cut: Halves) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of both halves of the arrangements that none of a few operations makes smaller."""
     high, low = cut.first_masks.astype(first.dtype), cut.second_masks.astype(first.dtype)
     rows, columns = [], []

@@ -61,7 +61,7 @@ class RowBounds:
         n_first = self.polynomial.n_bits // 2
         order = loosest_cut(self.polynomial.pairs)
         seen: set[frozenset[int]] = set()
-        found = []
+        found: list[NDArray[np.int_]] = []
         for row in self.permutations:
             sides = frozenset(row[order[:n_first]].tolist()), frozenset(row[order[n_first:]].tolist())
             if not seen.intersection(sides) and len(found) < MAX_VIEWS:

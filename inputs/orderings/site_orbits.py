@@ -26,7 +26,8 @@ def pair_orbits(group: OrderingGroup) -> Labels:
     smallest = np.full((n, n), n * n)
     for row in group.permutations:
         np.minimum(smallest, row[:, None] * n + row, out=smallest)
-    return np.minimum(smallest, smallest.T)
+    either: Labels = np.minimum(smallest, smallest.T)
+    return either
 
 
 def triplet_orbits(group: OrderingGroup, triplets: NDArray[np.int_]) -> Labels:
