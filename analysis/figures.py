@@ -161,7 +161,7 @@ def _marks(
 
 def _counts(axes: Axes, shown: Sequence[Mapping[str, Any]]) -> None:
     """How many marks there are at each composition, above the axes: near ones cannot be counted by eye."""
-    for fraction, number in Counter(c["fraction"] for c in shown).items():
+    for fraction, number in Counter(c["fraction"] for c in shown if c["relation"] in STYLES).items():
         axes.annotate(
             f"n = {number}",
             (fraction, 1.0),

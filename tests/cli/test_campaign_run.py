@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from valenceflow.flows.progress import read_progress
 from valenceflow.stores.connect import sqlite_stores
 
 SPRINGS = ("--engine", "rehearsal:springs")
@@ -131,9 +132,80 @@ def test_a_slip_in_a_query_is_said_and_not_taken_for_an_empty_answer(path, refus
     assert said in refused("query", path, *options)
 
 
+@pytest.mark.parametrize("x", ["1/2", "0.5", " 1 / 2 ", "1/2:1/2", "0.4:3/5"])
+def test_a_fraction_is_asked_for_as_people_write_it(x, path, call):
+    found = json.loads(call("query", path, "--json", "--x", x).out)
+    assert len(found) == sum(d["fraction"] == 0.5 for d in calculations(path)) > 0
+
+
+@pytest.mark.parametrize("x", ["1/0", "1:b", "half"])
+def test_what_is_no_fraction_is_refused(x, path, refused):
+    assert "give a fraction such as 0.5 or 1/2" in refused("query", path, "--x", x)
+
+
+def test_columns_are_asked_for_by_the_names_in_the_tables_and_by_their_fields(path, call):
+    by_name = call("query", path, "--json", "--columns", "x,meant,achieved,ordering", "--sort", "-x").out
+    fields = "fraction,intended_key,achieved_key,relation"
+    assert json.loads(by_name) == json.loads(call("query", path, "--json", "--columns", fields, "--sort", "-x").out)
+    assert list(json.loads(by_name)[0]) == fields.split(",")
+    heads = [call("query", path, "--columns", columns).out.splitlines()[2] for columns in ("x,meant", "fraction,meant")]
+    assert heads[0].split() == heads[1].split() == ["x", "meant"]
+
+
+def test_orderings_as_meant_and_lost_are_all_there_are(path, call):
+    found = [len(json.loads(call("query", path, "--json", "--ordering", o).out)) for o in ("as meant", "lost")]
+    assert found == [sum(d["energy"] is not None for d in calculations(path)), 0]
+
+
+def test_a_column_that_is_asked_for_is_there_also_where_all_rows_have_the_same(path, call):
+    printed = call("query", path, "--columns", "meant,engine").out
+    assert printed.count("rehearsal:springs") == len(calculations(path)) + 1  # and once in the line above
+    assert "engine" in printed.splitlines()[2]
+
+
+@pytest.mark.parametrize(("columns", "broken"), [(200, False), (64, True)])
+def test_headers_are_broken_only_where_the_terminal_is_narrow(columns, broken, path, call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    printed = call("query", path).out
+    assert ("energy_per_fu" not in printed) is broken
+    assert all(f"{d['energy_per_fu']:.4f}" in printed for d in calculations(path) if d["energy_per_fu"])
+
+
+def test_moments_are_shown_to_two_places(path, call):
+    found = next(d for d in calculations(path) if d["fraction"] == 0.5)
+    assert " ".join(f"{m:.2f}" for m in found["magmoms_redox"]) in call("query", path, "--columns", "magmoms_redox").out
+
+
+def test_where_an_engine_has_nothing_the_others_are_named(path, call):
+    printed = call("query", path, "--engine", "vasp").out
+    assert "0 calculations" in printed
+    assert f"none of engine vasp; there are {len(calculations(path))} of rehearsal:springs" in printed
+
+
 def test_query_as_a_table_names_the_engine(path, call):
     printed = call("query", path, "--x", "1").out
     assert "1 calculation, engine rehearsal:springs" in printed
+
+
+def test_the_log_says_what_the_launcher_did_and_has_no_warning_that_nobody_can_act_on(path):
+    lines = (path.parent / "small" / "run.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING) ", line) for line in lines)
+    assert not any("POTCAR data with symbol" in line or "cd is deprecated" in line for line in lines)
+    told = [line for line in lines if " INFO launcher: " in line]
+    for document in calculations(path):
+        name = f"x = {document['fraction']:.3f} {document['intended_key']} "
+        assert any(f"{name}started in " in line for line in told)
+        assert any(f"INFO {name.strip()}: " in line for line in lines)  # a line of its worker
+        assert any(f"{name}{document['state'] if not document['counts'] else 'as meant'}" in line for line in told)
+    assert told[-1].endswith("the run ends")
+
+
+def test_what_a_run_took_is_left_for_the_next_one(path):
+    progress = read_progress(path.parent / "small")
+    assert progress.timed >= len(calculations(path))
+    assert progress.seconds > 0
+    assert progress.size > 1000 * len(calculations(path))
+    assert progress.busy == {}
 
 
 @pytest.mark.parametrize("columns", [40, 25])
@@ -188,3 +260,26 @@ def test_limit_and_only_choose_what_is_run(path, shell, tmp_path, write_campaign
     overview = json.loads(call("status", grown, "--json").out)["small"]["fractions"]
     assert sum(row["missing"] for row in overview) == sum(row["total"] for row in overview) - 1
     assert "missing: valenceflow run" in call("status", grown).out
+
+
+def test_a_changed_file_is_planned_on_request_and_its_run_says_what_is_new(path, shell, tmp_path, write_campaign, call):
+    """Half of it is run; then x = 1/2 gives way to x = 3/4, and the end members are no longer asked for."""
+    own = write_campaign(tmp_path, working_ion=ONE_SODIUM_ORDERING)
+    total = len(calculations(path))
+    assert shell("run", own, *SPRINGS, "--only", "f.0").code == 0
+    write_campaign(tmp_path, working_ion={"Na": {"fraction": ["3/4"], "orderings": {"sample": 1}}}, end_members=False)
+    new = json.loads(call("status", own, "--plan", "--json").out)["small"]["changed"]["rehearsal:springs"]
+    assert (new["fields"], new["left_out"], new["problem"]) == (["working_ion", "end_members"], total, "")
+    assert new["new"] >= 1
+    said = call("status", own, "--plan").out
+    assert f"{new['new']} configurations new, {total} no longer asked for" in said
+    answer = shell("run", own, *SPRINGS, "--only", "7.1")
+    assert f"since the last run: {new['new']} configurations new, {total} no longer asked for" in answer.out
+    assert f"1 of {new['new']} configurations done" in answer.out
+    assert "1 more in the store, which the campaign file no longer asks for" in answer.out
+    content = json.loads(call("status", own, "--json").out)["small"]
+    assert content["changed"] == {}
+    assert content["no_longer_asked"] == {"configurations": total, "calculations": 1}
+    assert {row["fraction"] for row in content["fractions"]} == {0.75}
+    write_campaign(tmp_path, working_ion={"Na": {"fraction": "1/3", "orderings": {"all": True}}})
+    assert "cannot be planned: " in call("status", own, "--plan").out

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from atomate2 import SETTINGS as ATOMATE2_SETTINGS
 from pymatgen.io.vasp import Incar, Poscar
+from valenceflow.flows.dry_run import PLACEHOLDER_FILE
 from valenceflow.inputs.hosts import get_host
 from valenceflow.inputs.supercells import HostSupercell
 
@@ -79,6 +81,37 @@ def test_a_dry_run_needs_no_vasp_writes_no_campaign_folder_and_says_how_many(cal
         "1-surrogate-relax",
         "2-relax",
     ]
+
+
+def test_a_step_whose_geometry_is_not_known_yet_says_so(call, tmp_path, write_campaign):
+    answer = call("run", write_campaign(tmp_path), "--dry-run", tmp_path / "inputs", "--only", "6.3", "--only", "f.0")
+    folders = {place.name: place for place in (tmp_path / "inputs").glob("*/*")}
+    assert [name for name, place in sorted(folders.items()) if (place / PLACEHOLDER_FILE).exists()] == ["2-relax"]
+    assert "unrelaxed host" in (folders["2-relax"] / PLACEHOLDER_FILE).read_text()
+    assert "1 placeholder among the geometries" in answer.out
+    assert PLACEHOLDER_FILE in answer.out
+
+
+def test_incars_are_those_of_the_run_with_launch_tags_and_atomate2_s_updates(
+    call, tmp_path, write_campaign, monkeypatch
+):
+    monkeypatch.setattr(ATOMATE2_SETTINGS, "VASP_INCAR_UPDATES", {"KPAR": 2, "NCORE": 8})
+    path = write_campaign(tmp_path, launch={"incar": {"NCORE": 4, "NSIM": 2}})
+    monkeypatch.chdir(tmp_path)
+    for name in ("INCAR", "POSCAR", "KPOINTS"):
+        (tmp_path / name).write_text("the user's own")
+    assert call("run", path, "--dry-run", "inputs", "--only", "6.3").code == 0
+    incars = [Incar.from_file(place / "INCAR") for place in (tmp_path / "inputs").glob("*/*")]
+    assert [(incar["NCORE"], incar["KPAR"], incar["NSIM"]) for incar in incars] == [(8, 2, 2)] * 2
+    # atomate2 clears the folder that it is called in before it writes; here that is the user's.
+    assert all((tmp_path / name).read_text() == "the user's own" for name in ("INCAR", "POSCAR", "KPOINTS"))
+
+
+def test_an_update_against_the_protocol_is_refused_before_a_run_would_fail(
+    refused, tmp_path, write_campaign, monkeypatch
+):
+    monkeypatch.setattr(ATOMATE2_SETTINGS, "VASP_INCAR_UPDATES", {"ENCUT": 400})
+    assert "ENCUT = 400" in refused("run", write_campaign(tmp_path), "--dry-run", tmp_path / "inputs")
 
 
 def test_only_the_keys_that_are_named_are_written(call, tmp_path, write_campaign):
