@@ -46,7 +46,8 @@ def head(catalogue: OrderingCatalogue, note: str = "") -> str:
     return (
         f"{cell.host.name} {supercell_text(cell)} ({catalogue.group.order} operations), x = {catalogue.fraction}: "
         f"{catalogue.n_working} {cell.host.working_ion}{high}\n"
-        f"{what}{f' at {at}' if at else ''}: {space.raw:,} arrangements, {space.distinct:,} distinct{note}"
+        f"{what}{f' at {at}' if at else ''}: {space.raw:,} arrangements, {space.distinct:,} distinct"
+        + (f"\n{note}" if note else "")
     )
 
 
@@ -86,8 +87,10 @@ def show_rows(
     lowest = min((r.energy for r in rows if r.energy is not None), default=None) if isinstance(rows, Sequence) else None
     if shown.output is not None:
         written = _write(catalogue, rows, number, shown.output, lowest)
-        typer.echo(f"{head(catalogue, note)}\n{written:,} written to {shown.output}")
-        return
+        if not isinstance(rows, Sequence):  # a listing is used up
+            typer.echo(head(catalogue, note))
+            typer.echo(f"{written:,} written to {shown.output}")
+            return
     at_most = shown.limit or (None if shown.as_json else SHOWN)
     records = [record(row, catalogue.cell, lowest) for row in islice(rows, at_most)]
     if shown.as_json:
@@ -95,7 +98,9 @@ def show_rows(
         return
     typer.echo(head(catalogue, note))
     _print_table(records, catalogue.cell.host.working_ion)
-    if number > len(records):
+    if shown.output is not None:
+        typer.echo(f"{number:,} written to {shown.output}")
+    elif number > len(records):
         typer.echo(f"{len(records)} of {number:,} shown; --output FILE.csv writes all, --limit N shows more")
 
 

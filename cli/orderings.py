@@ -120,7 +120,7 @@ def rank(
     with progress_bar("ranking") as tell:
         rows, proven = catalogue.rank(best, tell)
     status = "proven" if proven else "best found (too many to visit)"
-    note = f"; {len(rows)} lowest, {status}; {RANKING_ONLY}"
+    note = f"{len(rows)} lowest, {status}; {RANKING_ONLY}"
     facts = {"proven": proven, "model": catalogue.energy_model.name, "dielectric": dielectric}
     show_rows(catalogue, rows, len(rows), Shown(output, best, as_json), note, **facts)
 
@@ -162,7 +162,7 @@ def optimum(
         "model": catalogue.energy_model.name,
         "dielectric": dielectric,
     }
-    note = f"; {status}; {RANKING_ONLY}"
+    note = f"{status}; {RANKING_ONLY}"
     show_rows(catalogue, [found.row], 1, Shown(output, None, as_json), note, **facts)
 
 
@@ -204,7 +204,7 @@ def sample(
     with progress_bar("searching the lowest") as tell:
         rows = catalogue.sample(number, seed, likely, lowest, references, tell)
     facts = {"seed": seed, "weight": weight}
-    note = f"; sample of seed {seed}, each of the {weight} equally likely"
+    note = f"sample of seed {seed}, each of the {weight} equally likely"
     show_rows(catalogue, rows, len(rows), Shown(output, limit, as_json), note, **facts)
 
 
