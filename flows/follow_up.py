@@ -142,7 +142,9 @@ def goes_on(document: VaspStepDoc, limit: int) -> bool:
     """
     failures = {finding.code for finding in document.audit.findings if finding.severity == "failure"}
     relaxes = document.step in ("surrogate relax", "relax", "free relax")
-    unfinished = bool(failures & UNFINISHED) and failures <= ON_THE_WAY
+    # LABORT in STOPCAR ends VASP within its electronic steps.
+    mended = UNFINISHED | ({"scf"} if document.stopped else set())
+    unfinished = bool(failures & mended) and failures <= ON_THE_WAY | mended
     return relaxes and unfinished and document.history.continuation < limit
 
 

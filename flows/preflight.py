@@ -11,6 +11,9 @@ from .engines import check_fault, engine_environment, vasp_problems
 from .gpaw.command import gpaw_problems
 from .gpaw.job import gpaw_settings
 from .leash import leashed
+from .manifest import MANIFEST_FILE
+from .potcar_release import check_release
+from .runner import campaign_stores
 
 STUB_POTCARS = "stub-potcars"
 
@@ -65,14 +68,18 @@ def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> N
     Raises
     ------
     ValueError
-        If vasp_cmd, the POTCAR folder or a POTCAR is missing, the protocol lacks an element, or there is no such fault.
+        If vasp_cmd, the POTCAR folder or a POTCAR is missing or of another release than the campaign used so far, the
+        protocol lacks an element, or there is no such fault.
     """
     check_protocol(campaign, engine)
     check_fault(engine, fault)
     if engine == "vasp":
-        problems = vasp_problems(potcar_labels(campaign), campaign.protocol.potcar.functional, vasp_settings())
+        labels, functional = potcar_labels(campaign), campaign.protocol.potcar.functional
+        problems = vasp_problems(labels, functional, vasp_settings())
         if problems:
             raise ValueError("; ".join(problems))
+        if (campaign.folder / MANIFEST_FILE).exists():
+            check_release(campaign_stores(campaign), campaign.file.name, engine, labels, functional)
     elif engine == GPAW:
         problems = campaign_gpaw_problems(campaign)
         if problems:

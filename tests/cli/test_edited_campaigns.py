@@ -4,8 +4,11 @@ import json
 import shutil
 
 import pytest
+from atomate2 import SETTINGS as ATOMATE2_SETTINGS
+from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.plan import step_uuid
+from valenceflow.flows.potcar_release import check_release, recorded_titles
 from valenceflow.flows.runner import plan, prepare
 from valenceflow.stores.connect import sqlite_stores
 
@@ -146,3 +149,28 @@ def store_contents(path):
     found = {c["calculation_id"]: c for c in stores.collection("calculations").query({})}
     stores.close()
     return found
+
+
+def test_potcars_of_another_release_than_the_campaign_used_are_refused(copied, refused, monkeypatch, stub_potcars):
+    """PMG_VASP_PSP_DIR was pointed elsewhere between two runs; the protocol names no dates."""
+    monkeypatch.setattr(ATOMATE2_SETTINGS, "VASP_CMD", "sh")
+    monkeypatch.setitem(PYMATGEN_SETTINGS, "PMG_VASP_PSP_DIR", str(stub_potcars))
+    recorded = {"engine": {"name": "vasp"}, "potcar_titles": ["PAW_PBE Fe_pv 06Sep2000", "PAW_PBE P 06Sep2000"]}
+    stores = sqlite_stores(copied.parent / "small" / "store.sqlite")
+    stores.docs().update({"uuid": "x", "index": 1, "metadata": {"campaign": "small"}, "output": recorded})
+    stores.close()
+    before = contents(copied)
+    said = refused("run", copied, "--engine", "vasp")
+    assert "POTCAR Fe_pv is 'PAW_PBE Fe_pv " in said
+    assert "this campaign's calculations used 'PAW_PBE Fe_pv 06Sep2000'" in said
+    assert "point PMG_VASP_PSP_DIR back" in said
+    assert contents(copied) == before
+
+
+def test_the_same_release_is_gone_on_with(copied, stub_potcars):
+    with sqlite_stores(copied.parent / "small" / "store.sqlite").job_store() as job_store:
+        titles = job_store.docs_store.query_one({"output.document": "VaspStepDoc"})["output"]["potcar_titles"]
+    stores = sqlite_stores(copied.parent / "small" / "store.sqlite")
+    assert recorded_titles(stores, "small", SPRINGS[1]) >= set(titles)
+    check_release(stores, "small", SPRINGS[1], ["Na_pv", "Fe_pv", "Ga_d", "P", "O"], "PBE_54")
+    stores.close()

@@ -3,7 +3,7 @@
 from custodian.vasp.handlers import VaspErrorHandler
 from jobflow import run_locally
 from monty.json import MontyDecoder, jsanitize
-from valenceflow.flows.custody import BREAK_THE_PROTOCOL, CRASHING, GOOD_RUNS_KILLED, patient_custodian
+from valenceflow.flows.custody import BREAK_THE_PROTOCOL, CRASHING, GOOD_RUNS_KILLED, WALL_CLOCK, patient_custodian
 from valenceflow.flows.rehearsal.command import rehearsal_command
 from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.stores.connect import sqlite_stores
@@ -25,11 +25,11 @@ def test_the_choice_survives_being_sent_to_a_worker():
     assert "edddav" in handler.errors_subset_to_catch
 
 
-def surrogate_of(tmp_path, structure, fault):
-    command = rehearsal_command("springs", fault=fault)
+def surrogate_of(tmp_path, structure, fault=None, steps=None, **run_vasp):
+    command = rehearsal_command("springs", fault=fault, steps=steps)
     maker = TwoStepRelaxMaker()
     for step in (maker.surrogate_relax_maker, maker.relax_maker):
-        step.run_vasp_kwargs |= {"vasp_cmd": command, "vasp_gamma_cmd": command}
+        step.run_vasp_kwargs |= {"vasp_cmd": command, "vasp_gamma_cmd": command, **run_vasp}
     flow = maker.make(structure)
     stores = sqlite_stores(tmp_path / "store.sqlite")
     run_locally(flow, store=stores.job_store(), create_folders=True, root_dir=tmp_path, log=False)
@@ -55,3 +55,28 @@ def test_a_run_stopped_by_its_wall_time_goes_on_although_its_cell_is_not_there_y
     assert len(runs.documents) > 1
     assert runs.documents[0]["stopped"]
     assert runs.documents[0]["continues"]
+
+
+OFTEN = {"polling_time_step": 0.1, "monitor_freq": 1}
+"""custodian's monitors look at VASP all the time."""
+
+
+def test_custodians_wall_time_handler_stops_vasp_through_stopcar(stub_potcars, half_filled, tmp_path):
+    runs = surrogate_of(tmp_path, half_filled(), steps=100_000, wall_time=100, custodian_kwargs=OFTEN)
+    first = runs.documents[0]
+    assert first["document"] == "VaspStepDoc", first["exception"]
+    assert first["stopped"]
+    assert first["n_ionic_steps"] < 100_000
+    said = [f["message"] for f in first["audit"]["findings"] if f["code"] == "corrections"]
+    assert said
+    assert said[0].startswith("custodian acted on: Walltime reached")
+
+
+def test_the_wall_time_of_a_run_begins_with_it_and_not_with_an_earlier_one_of_its_process(
+    stub_potcars, half_filled, tmp_path, monkeypatch
+):
+    """custodian keeps the first start in the environment, and would stop every later run at once."""
+    monkeypatch.setenv(WALL_CLOCK, "Mon Jan 01 00:00:00 UTC 2001")
+    runs = surrogate_of(tmp_path, half_filled(), wall_time=4000, custodian_kwargs=OFTEN)
+    assert [document["stopped"] for document in runs.documents] == [False]
+    assert runs.passed

@@ -11,7 +11,7 @@ import pytest
 from atomate2.vasp.powerups import update_user_incar_settings
 from jobflow import run_locally
 from pymatgen.io.vasp import Incar
-from valenceflow.flows.follow_up import StartingPoint, follow_up, read_contcar
+from valenceflow.flows.follow_up import StartingPoint, follow_up, goes_on, read_contcar
 from valenceflow.flows.harvest import archived_frames, partial_frames
 from valenceflow.flows.rehearsal.command import rehearsal_command
 from valenceflow.flows.rescue import LADDER, drop_wavecar, take_wavecar
@@ -187,6 +187,29 @@ def test_a_static_run_whose_electrons_do_not_converge_is_tried_again_with_stiffe
     assert generator_of(job).user_incar_settings.items() >= LADDER[1].items()
     assert job.function_kwargs["history"].tried[-1].startswith("EDIFF was not reached: rescue 2: static SCF")
     assert next_job(job.maker, static.model_copy(update={"history": RunHistory(rescue=2)}), half_filled) is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "stopped", "goes"),
+    [
+        (["forces"], False, True),
+        (["stopped", "volume", "axes"], True, True),
+        (["stopped", "scf"], True, True),  # LABORT
+        (["scf"], True, True),
+        (["scf"], False, False),
+        (["forces", "scf"], False, False),
+        (["forces", "drift"], False, False),
+        (["volume"], False, False),
+        ([], True, False),
+    ],
+    ids=str,
+)
+def test_a_relaxation_goes_on_where_more_steps_mend_it_and_nowhere_else(codes, stopped, goes, lost):
+    audit = Audit.of([Finding(code=code, severity="failure", message="") for code in codes])
+    document = as_document(lost.documents[0]).model_copy(update={"audit": audit, "stopped": stopped})
+    assert goes_on(document, limit=1) is goes
+    assert not goes_on(document, limit=0)
+    assert not goes_on(document.model_copy(update={"step": "static"}), limit=1)
 
 
 def test_a_wavecar_stays_for_whoever_starts_from_it_and_goes_under_all_its_names(tmp_path):
