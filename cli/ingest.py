@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -71,7 +72,7 @@ def ingest(
     """
     from ..stores.ingest import find_items  # noqa: PLC0415 - pymatgen, ASE
     from ..stores.ingest import ingest as take_in  # noqa: PLC0415
-    from ..stores.ingest_jobs import job_store_items  # noqa: PLC0415
+    from ..stores.ingest_jobs import JobStoreItems  # noqa: PLC0415
 
     if not paths and job_store is None:
         raise ValueError("say what to ingest: folders or files, or --job-store STORE.yaml")
@@ -89,15 +90,15 @@ def ingest(
         bader=_one_of("--bader", bader, "BaderMeaning"),
         group_key=group_key,
     )
-    items = find_items(paths or [], group_levels)
-    if job_store is not None:
-        items += list(job_store_items(job_store))
-    if not items:
+    found = find_items(paths or [], group_levels)
+    jobs = None if job_store is None else JobStoreItems(job_store)
+    total = len(found) + (0 if jobs is None else len(jobs))
+    if total == 0:
         named = ", ".join(str(path) for path in paths or [])
         raise ValueError(f"nothing to ingest below {named}: no vasprun.xml, no TaskDoc, no data set")
     _remember_couples(stores, options, given=couples is not None)
-    with _Bar(len(items), shown=not as_json) as bar:
-        summary = take_in(stores, items, options, workers or cores(), again, bar.advance)
+    with _Bar(total, shown=not as_json) as bar:
+        summary = take_in(stores, chain(found, jobs or ()), options, workers or cores(), again, bar.advance)
     stores.close()
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), indent=1))

@@ -158,7 +158,7 @@ def ingest(
     Parameters
     ----------
     stores : where to.
-    items : from `find_items` or `job_store_items`.
+    items : from `find_items` or `JobStoreItems`.
     options : how they are read.
     processes : that read; the calling one writes.
     again : read what is unchanged too.

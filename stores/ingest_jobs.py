@@ -12,27 +12,37 @@ from .connect import stores_from_yaml
 from .ingest_tasks import TaskSource, task_in
 from .ingest_work import Item
 
+_WANTED = {"output.calcs_reversed": {"$exists": True}}
 
-def job_store_items(path: Path) -> Iterator[Item]:
-    """One item per job of a JobStore whose output is a TaskDoc.
+
+class JobStoreItems:
+    """One item per job of a JobStore whose output is a TaskDoc; documents are read as they are needed.
 
     Parameters
     ----------
     path : YAML with a JOB_STORE; documents in its additional store `data` are followed.
     """
-    stores = stores_from_yaml(path)
-    docs, data = stores.docs(), stores.data()
-    wanted = {"output.calcs_reversed": {"$exists": True}}
-    for envelope in docs.query(wanted, properties=["uuid", "index", "output"], sort={"uuid": 1}):
-        task = task_in(envelope)
-        if task is None:
-            continue
-        whole = _followed(task, data)
-        text = json.dumps([envelope["uuid"], envelope["index"], str(task.get("last_updated"))])
-        place = f"{stores.place}:{envelope['uuid']}-{envelope['index']}"
-        source = TaskSource(whole, hashlib.sha256(text.encode()).hexdigest())
-        yield Item("task documents", Path(place), path.parent, task=source)
-    stores.close()
+
+    def __init__(self, path: Path) -> None:
+        self._stores = stores_from_yaml(path)
+        self._folder = path.parent
+
+    def __len__(self) -> int:
+        """Number of jobs."""
+        return int(self._stores.docs().count(_WANTED))
+
+    def __iter__(self) -> Iterator[Item]:
+        """The items, by uuid."""
+        docs, data = self._stores.docs(), self._stores.data()
+        for envelope in docs.query(_WANTED, properties=["uuid", "index", "output"], sort={"uuid": 1}):
+            task = task_in(_followed(envelope["output"], data))
+            if task is None:
+                continue
+            text = json.dumps([envelope["uuid"], envelope["index"], str(task.get("last_updated"))])
+            place = f"{self._stores.place}:{envelope['uuid']}-{envelope['index']}"
+            source = TaskSource(task, hashlib.sha256(text.encode()).hexdigest())
+            yield Item("task documents", Path(place), self._folder, task=source)
+        self._stores.close()
 
 
 def _followed(value: Any, data: Any, depth: int = 4) -> Any:
