@@ -53,6 +53,7 @@ def remedy_for(reason: FailureReason, intent: StepIntent, mend: str | None = Non
 _SHELL_SIGNAL = 128  # a shell or srun reports the end by signal N as the exit code 128 + N
 _TAIL = 12
 _OUTPUT_FILES = ("vasp.out", "std_err.txt")
+_FULL = ("No space left on device", "Disk quota exceeded")  # what VASP's own writing says, whatever it exits with
 
 
 def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent, folder: Path) -> FailureDoc:
@@ -98,6 +99,8 @@ def classify(error: Exception, folder: Path) -> FailureReason:
         return "inputs refused" if isinstance(error, (ValueError, TypeError, KeyError)) else "unexpected"
     if isinstance(error, OSError) and error.errno in (ENOENT, EACCES, ENOEXEC) and not _has_started(error, folder):
         return "vasp not found"
+    if any(message in line for line in last_lines(folder) for message in _FULL):
+        return "disk"
     code = _return_code(error)
     if code is not None:
         return "killed" if code < 0 or code > _SHELL_SIGNAL else "vasp error"
