@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from valenceflow.analysis.rankings import Agreement, agreement
 from valenceflow.flows.campaign_file import Campaign
@@ -18,6 +19,8 @@ from valenceflow.stores.connect import STORE_FILE, sqlite_stores
 
 if TYPE_CHECKING:
     from demo_dft import Point
+
+rcParams["svg.hashsalt"] = "valenceflow"  # the same figure gives the same file
 
 DIELECTRIC = 11.4
 """Matches CHGNet's spread on unrelaxed NaxFePO4 (inputs.orderings.electrostatics); it does not change a ranking."""
@@ -43,12 +46,16 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     example = next((d for d in done.values() if d["document"] == "VaspStepDoc"), None)
     content = {"settings": settings(protocol, example), "orderings": rows}
-    content["agreement"] = {name: vars(value) for name, value in found.items()}
+    content["agreement"] = {name: _plain(vars(value)) for name, value in found.items()}
     (folder / "orderings.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     (folder / "orderings.md").write_text(table(rows, found, content["settings"]), encoding="utf-8")
     if len(kept) > 2:
         figure(kept, found, content["settings"]).savefig(folder / "orderings.svg", metadata={"Date": None})
     print(f"\nresults: {folder / 'orderings.md'}")
+
+
+def _plain(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
 
 
 def row(campaign: Campaign, point: Point, document: dict[str, Any] | None) -> dict[str, Any]:
@@ -74,7 +81,6 @@ def row(campaign: Campaign, point: Point, document: dict[str, Any] | None) -> di
     return known | {
         "relation": document["achieved"]["relation"],
         "moments": [round(by_parent[i], 3) for i in document["redox_sites"]],
-        "total_moment": round(sum(m for m in details.get("total_moments", [])), 3) or None,
         "energies": {"gpaw": round(document["energy"], 4)},
         "starts": [{name: start[name] for name in wanted} for start in details["starts"]],
     }
@@ -121,7 +127,6 @@ def settings(protocol: Protocol, example: dict[str, Any] | None) -> dict[str, An
         details = example["engine_details"]
         known |= {"gpaw": example["engine"]["version"], "parameters": details["parameters"]}
         known |= {"setups": example["potcar_titles"], "starts": list(protocol.gpaw.starts) if protocol.gpaw else []}
-        known |= {"elements_in_the_order_of": "host"}
     return known
 
 

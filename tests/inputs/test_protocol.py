@@ -82,7 +82,7 @@ def test_the_hashes_of_the_presets_never_change_unnoticed():
         "dtu-polyanion": "dda51633a98c1b56",
         "paper-2026": "7c4bc48d57068034",
         "gpaw": "91da6ed32260c4ac",
-        "gpaw-quick": "4615a9f8cc41784d",
+        "gpaw-quick": "c48f720c26505f7b",
     }
 
 
