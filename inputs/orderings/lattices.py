@@ -64,7 +64,8 @@ def supercell_rotations(cell: HostSupercell) -> IntMatrix:
     inverse = np.linalg.inv(cell.matrix_array)
     turned = np.array([cell.matrix_array @ rotation.T @ inverse for rotation in _rotations(cell.host)])
     whole = np.round(turned).astype(int)
-    return whole[np.abs(turned - whole).max(axis=(1, 2)) < 1e-6]
+    kept: IntMatrix = whole[np.abs(turned - whole).max(axis=(1, 2)) < 1e-6]
+    return kept
 
 
 def _rotations(host: Host) -> IntMatrix:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from math import comb
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,8 +64,8 @@ def sample_ranking(
     return ranking
 
 
-def checked_weight(weight: str) -> str:
+def checked_weight(weight: str) -> Weight:
     """The weight, if it is one of the two."""
     if weight not in get_args(Weight):
         raise ValueError(f"weight = {weight!r} must be one of {', '.join(get_args(Weight))}")
-    return weight
+    return cast(Weight, weight)
