@@ -14,8 +14,12 @@ from custodian.vasp.handlers import VaspErrorHandler
 POLLING_S = 0.2
 """Custodian looks this often whether VASP has ended (its own default, 10 s, is 5 s lost per job on average)."""
 
-MONITOR_EVERY_S = 300
-"""Custodian's monitors (frozen job, wall time) look at a running job this often, as by its default."""
+MONITOR_EVERY_S = 60
+"""Custodian's monitors (messages, frozen job, wall time) look at a running job this often.
+
+By its own default it is 300 s, which is also how long before the wall time it writes STOPCAR: a look just before that
+would leave VASP no time to end.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def protocol_handlers() -> list[ErrorHandler]:
 
 
 def patient_custodian() -> dict[str, Any]:
-    """Run settings: notice VASP's end quickly, look at a running VASP as custodian does, keep the protocol."""
+    """Run settings: notice VASP's end quickly, look at a running VASP often, keep the protocol."""
     return {
         "custodian_kwargs": {"polling_time_step": POLLING_S, "monitor_freq": round(MONITOR_EVERY_S / POLLING_S)},
         "handlers": protocol_handlers(),
