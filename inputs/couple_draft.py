@@ -18,7 +18,7 @@ SURROGATES = {3: "Ga", 4: "Ge"}
 
 def high_spin_moment(element: str, oxidation_state: int) -> int:
     """Unpaired electrons of a 3d ion by Hund's first rule, muB."""
-    n_d = Element(element).Z - _ARGON_CORE - oxidation_state
+    n_d = int(Element(element).Z) - _ARGON_CORE - oxidation_state
     return n_d if n_d <= _HALF_FILLED else _FILLED - n_d
 
 
