@@ -6,7 +6,6 @@ superstructure measured elsewhere; what does not map one to one fails loudly.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from pymatgen.core import Lattice, Structure
 
 from ..charge_states import RedoxCouple
+from ..cif_files import read_crystal
 from ..hosts import Host
 from ..supercells import HostSupercell
 from .charge_reading import charge_bits
@@ -58,17 +58,7 @@ def read_structure(path: Path) -> Structure:
     ValueError
         If the file is missing or unreadable, or a site is partly occupied.
     """
-    try:
-        with warnings.catch_warnings():
-            # pymatgen warns about rounded positions; whether atoms find their sites is judged by the map.
-            warnings.simplefilter("ignore")
-            structure = Structure.from_file(path)
-    except FileNotFoundError as err:
-        raise ValueError(f"{path}: no such file") from err
-    except Exception as err:  # pymatgen raises many kinds for a broken file; each becomes one line
-        raise ValueError(
-            f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}"
-        ) from err
+    structure = read_crystal(path)
     if not structure.is_ordered:
         raise ValueError(f"{path}: some sites are partly occupied; an ordering has every site occupied or empty")
     return structure
