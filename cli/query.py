@@ -25,6 +25,9 @@ ORDERINGS = {LOST_ORDERING: LOST, AS_MEANT: COUNTING} | {
 }
 """What --ordering takes -> the relations it stands for."""
 
+MAY_GO = ("max_force", "state", "achieved_key")
+"""Columns that are left out one after the other where the terminal is narrow and none was asked for by name."""
+
 STATES = ("completed", "failed", "audit failed")
 _HEADERS = {field: name for name, field in SHORT_NAMES.items()}
 
@@ -81,7 +84,7 @@ def query(
         typer.echo(json.dumps([{name: row[name] for name in fields} for row in rows], indent=1, default=str))
         return
     _say_whose_numbers(engines if engine is None else [engine])
-    _print_table(rows, fields, engine_may_go=columns is None)
+    _print_table(rows, fields, may_go=columns is None)
     if engine is not None and not rows:
         _say_where_there_are_some(place.stores, criteria)
 
@@ -161,21 +164,28 @@ def _value(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], engine_may_go: bool) -> None:
-    """A table, its headers over two lines where that helps, else one value a line, so that no number is cut."""
+def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], may_go: bool) -> None:
+    """A table, its headers over two lines where that helps, else one value a line, so that no number is cut.
+
+    Columns that were not asked for by name may go.
+    """
     from rich.console import Console  # noqa: PLC0415 - start-up
 
     from .tables import first_that_fits, print_lines  # noqa: PLC0415
 
     engines = {str(row["engine"]) for row in rows}
     footer = counted(len(rows), "calculation")
-    if len(engines) == 1 and engine_may_go:  # said once, below the table
+    if len(engines) == 1 and may_go:  # said once, below the table
         fields = [name for name in fields if name != "engine"]
         footer += f", engine {engines.pop()}"
     console = Console()
-    table = first_that_fits((_table(rows, fields, breaks) for breaks in (False, True)), console)
-    if table is not None:
-        console.print(table)
+    for gone in (0, *range(1, len(MAY_GO) + 1 if may_go else 1)):
+        shown = [name for name in fields if name not in MAY_GO[:gone]]
+        table = first_that_fits((_table(rows, shown, breaks) for breaks in (False, True)), console)
+        if table is not None:
+            console.print(table)
+            footer += f"; a wider terminal also shows {', '.join(map(_header, MAY_GO[:gone]))}" if gone else ""
+            break
     else:
         for row in rows:
             print_lines(console, [*(f"{_header(name)}: {_shown(name, row[name])}" for name in fields), ""])

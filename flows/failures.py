@@ -59,6 +59,7 @@ _FULL = ("No space left on device", "Disk quota exceeded")  # what VASP's own wr
 def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent, folder: Path) -> FailureDoc:
     """Describe a failed VASP job from its exception and what it left in its folder."""
     reason, lines = classify(error, folder), last_lines(folder)
+    line = _one_line(error, reason, folder, lines)
     if isinstance(error, UnreadableOutputsError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     text = str(error).strip() or type(error).__name__
@@ -67,7 +68,7 @@ def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent,
         uuid=uuid,
         intent=intent,
         reason=reason,
-        message=f"{step}: {reason}: {_one_line(error, reason, folder, lines)}",
+        message=f"{step}: {reason}: {line}",
         remedy=remedy_for(reason, intent),
         exception=f"{type(error).__name__}: {text[:2000]}",
         corrections=custodian_corrections(folder),
@@ -84,7 +85,7 @@ def _one_line(error: Exception, reason: FailureReason, folder: Path, lines: list
         return f"VASP ended with {end}" + (f"; last line in {lines[-1]}"[:300] if lines else "")
     if reason == "outputs unreadable":
         missing = [name for name in ("vasprun.xml", "OUTCAR") if not any(folder.glob(f"{name}*"))]
-        return f"VASP left no {' and no '.join(missing)}" if missing else f"{type(error).__name__}: {text}"
+        return f"VASP left no {' and no '.join(missing)}" if missing else text
     return text
 
 

@@ -31,7 +31,7 @@ from ..inputs.vasp_sets import DEFAULT_PROTOCOL, ChargeOrderedSetGenerator, rela
 from ..stores.documents import FailureDoc, RunHistory, StepIntent, StepKind, VaspStepDoc
 from .audit import AuditReference, OnLostOrdering
 from .custody import fresh_wall_clock, patient_custodian
-from .diagnosis import output_problems
+from .diagnosis import reader_failure
 from .drift import WrittenInputs, input_drift
 from .failures import failure_doc
 from .follow_up import StartingPoint, follow_up, next_start
@@ -193,9 +193,7 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
             task.task_label = self.name
             return read_vasp_outputs(folder, task)
         except Exception as error:  # emmet and pymatgen raise many kinds for files that are missing or cut off
-            found = output_problems(folder)
-            told = ValueError(f"{found} ({type(error).__name__}: {error})") if found else error
-            raise UnreadableOutputsError(str(told)) from told
+            raise UnreadableOutputsError(reader_failure(error, folder)) from error
 
     def _write_inputs(self, folder: Path, start: StepStructure, prev_dir: str | Path | None) -> WrittenInputs:
         generator = self.input_set_generator
