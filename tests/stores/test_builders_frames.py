@@ -176,7 +176,8 @@ def test_other_windows_label_anew(stores):
     assert {frame.doc["label"]["labelling_id"] for frame in every_frame(stores)} == {other.labelling_id}
 
 
-def test_windows_fitted_to_the_store_label_as_the_published_ones_do(stores):
+def test_windows_fitted_to_the_store_label_as_the_published_ones_do(stores, monkeypatch):
+    monkeypatch.setattr("valenceflow.stores.label_windows.FEWEST", 5)  # a few frames must do here
     build_frames(stores)
     labelling, histograms, lines = fit_labelling(stores, _published(stores))
     choose_labelling(stores, labelling, histograms, lines)
@@ -184,6 +185,7 @@ def test_windows_fitted_to_the_store_label_as_the_published_ones_do(stores):
     (name,) = histograms
     assert name == "Fe2+/Fe3+, rehearsal:springs"
     window = histograms[name]["window"]
+    assert window["source"].startswith("fitted to")
     assert 3.77 < window["low_max"] < window["high_min"] < 4.33
     assert sum(histograms[name]["counts"]) == histograms[name]["total"]
     build_labels(stores, labelling)
