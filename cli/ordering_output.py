@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..inputs.orderings.catalogue import OrderingCatalogue
@@ -23,6 +21,7 @@ from ..inputs.orderings.rows import OrderingCount, OrderingRow
 from ..inputs.orderings.written import record, write_cif, write_cifs, write_rows
 from ..inputs.supercells import HostSupercell
 from .ordering_subject import Subject
+from .progress import progress_bar
 from .tables import first_that_fits, plain_table
 
 SHOWN = 40
@@ -201,16 +200,6 @@ def _print_table(records: Sequence[dict[str, Any]], ion: str) -> None:
         cells += [", ".join(row["strata"])] if chosen else []
         table.add_row(*cells)
     Console().print(table)
-
-
-@contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal; gone when the work is done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def count_head(subject: Subject) -> str:

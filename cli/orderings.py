@@ -113,7 +113,8 @@ def rank(
 
     Working-ion orderings rank by their best charge ordering. Formal charges rank; they give no energies.
     """
-    from .ordering_output import Shown, progress_bar, show_rows  # noqa: PLC0415 - pymatgen
+    from .ordering_output import Shown, show_rows  # noqa: PLC0415 - pymatgen
+    from .progress import progress_bar  # noqa: PLC0415 - rich
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
     catalogue = subject.catalogue(fraction, at, working_ions, dielectric)
@@ -145,7 +146,8 @@ def optimum(
 
     It is proven where the space can be visited; else it is the best found, with its hit rate.
     """
-    from .ordering_output import Shown, progress_bar, show_rows  # noqa: PLC0415 - pymatgen
+    from .ordering_output import Shown, show_rows  # noqa: PLC0415 - pymatgen
+    from .progress import progress_bar  # noqa: PLC0415 - rich
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
     catalogue = subject.catalogue(fraction, at, dielectric=dielectric)
@@ -195,7 +197,8 @@ def sample(
     """
     from ..inputs.orderings.identity import read_structure  # noqa: PLC0415 - pymatgen
     from ..inputs.orderings.sampling import checked_weight  # noqa: PLC0415
-    from .ordering_output import Shown, progress_bar, show_rows  # noqa: PLC0415
+    from .ordering_output import Shown, show_rows  # noqa: PLC0415
+    from .progress import progress_bar  # noqa: PLC0415 - rich
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
     catalogue = subject.catalogue(fraction, at, working_ions)

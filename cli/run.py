@@ -149,9 +149,11 @@ def _run_here(
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
     from ..flows.preflight import check_engine, worker_environment  # noqa: PLC0415 - pymatgen's and atomate2's settings
     from ..flows.runner import make_folder, plan, prepare  # noqa: PLC0415
+    from .progress import progress_bar  # noqa: PLC0415
     from .tables import print_lines  # noqa: PLC0415
 
-    planned = plan(campaign, engine, options.only)
+    with progress_bar("choosing orderings") as tell:
+        planned = plan(campaign, engine, options.only, tell)
     check_engine(campaign, engine, options.fault)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):

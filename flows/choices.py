@@ -13,7 +13,7 @@ import numpy as np
 from ..inputs.orderings.electrostatics import ElectrostaticModel
 from ..inputs.orderings.group import Bits, JointKey, joint_burnside_count, ordering_group
 from ..inputs.orderings.identity import key_of, read_structure
-from ..inputs.orderings.lowest import lowest_finder
+from ..inputs.orderings.lowest import SearchProgress, lowest_finder
 from ..inputs.orderings.mapping import map_onto
 from ..inputs.orderings.spaces import ChargeSpace, Member, WorkingSpace
 from ..inputs.orderings.strata import Chosen, LowestFinder, Stratum, select
@@ -46,6 +46,7 @@ class OrderingChooser:
     ----------
     campaign : its file, host and couple.
     engine : whose moments the campaign's files carry, where they carry moments; label windows belong to engines.
+    progress : called now and then with (done, to do) by searches for the lowest orderings.
 
     Raises
     ------
@@ -54,9 +55,10 @@ class OrderingChooser:
         charges where they are needed.
     """
 
-    def __init__(self, campaign: Campaign, engine: str) -> None:
+    def __init__(self, campaign: Campaign, engine: str, progress: SearchProgress | None = None) -> None:
         """Read and map every file that the campaign names."""
         self.campaign, self.engine, self.group = campaign, engine, ordering_group(campaign.cell)
+        self._progress = progress
         self._working_files = self._occupations()
         charge = campaign.file.charge.strata
         self._references = {name: self._charged_key(name, "reference") for name in charge.reference}
@@ -125,7 +127,7 @@ class OrderingChooser:
 
     @cached_property
     def _find_lowest(self) -> LowestFinder:
-        return lowest_finder(ElectrostaticModel(self.campaign.cell, self.campaign.couple))
+        return lowest_finder(ElectrostaticModel(self.campaign.cell, self.campaign.couple), self._progress)
 
     def _given(self, space: ChargeSpace, files: dict[str, JointKey], stratum: Stratum) -> list[tuple[Member, Stratum]]:
         here = [key.charge for key in files.values() if np.array_equal(key.working, space.working)]

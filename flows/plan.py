@@ -11,6 +11,7 @@ import uuid
 from fractions import Fraction
 
 from ..inputs.orderings.group import JointKey, ordering_group
+from ..inputs.orderings.lowest import SearchProgress
 from ..inputs.orderings.strata import Chosen, in_statistics, main_stratum
 from ..stores.documents import ConfigurationDoc
 from .campaign_file import Campaign
@@ -20,8 +21,15 @@ from .idealised import occupied_structure
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://arxiv.org/abs/2603.26471")
 
 
-def plan_configurations(campaign: Campaign, engine: str) -> list[ConfigurationDoc]:
+def plan_configurations(
+    campaign: Campaign, engine: str, progress: SearchProgress | None = None
+) -> list[ConfigurationDoc]:
     """Every configuration of a campaign, end members first, then by fraction in the file's order.
+
+    Parameters
+    ----------
+    campaign, engine : what to run, and with which engine.
+    progress : called now and then with (done, to do) by searches for the lowest orderings.
 
     Raises
     ------
@@ -30,7 +38,7 @@ def plan_configurations(campaign: Campaign, engine: str) -> list[ConfigurationDo
     """
     campaign = campaign.for_engine(engine)
     planned: dict[str, ConfigurationDoc] = {}
-    chooser = OrderingChooser(campaign, engine)
+    chooser = OrderingChooser(campaign, engine, progress)
     for fraction in _fractions(campaign):
         n_working = campaign.cell.n_working(fraction)
         n_high = campaign.cell.n_high(n_working, campaign.couple)

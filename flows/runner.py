@@ -13,6 +13,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from ..inputs.orderings.lowest import SearchProgress
 from ..stores.builders import build_calculations, pending, record_failure
 from ..stores.connect import STORE_FILE, Stores, sqlite_stores, stores_from_yaml
 from ..stores.documents import ConfigurationDoc, FailureDoc, StepIntent
@@ -117,13 +118,16 @@ def make_folder(folder: Path) -> None:
         ) from err
 
 
-def plan(campaign: Campaign, engine: str, only: Sequence[str] = ()) -> list[ConfigurationDoc]:
+def plan(
+    campaign: Campaign, engine: str, only: Sequence[str] = (), progress: SearchProgress | None = None
+) -> list[ConfigurationDoc]:
     """Plan a campaign and find whatever contradicts it before anything is written.
 
     Parameters
     ----------
     campaign, engine : what to run, and with which engine.
     only : joint keys, or beginnings of configuration ids; empty: all.
+    progress : called now and then with (done, to do) by searches for the lowest orderings.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def plan(campaign: Campaign, engine: str, only: Sequence[str] = ()) -> list[Conf
     """
     campaign_stores(campaign)
     refuse_lost_store(campaign)
-    planned = with_attempts(campaign, plan_configurations(campaign, engine))
+    planned = with_attempts(campaign, plan_configurations(campaign, engine, progress))
     choose(planned, only)
     return planned
 

@@ -27,7 +27,7 @@ from .energies import EnergyModel
 from .group import Bits, JointKey, OrderingGroup, ordering_group
 from .identity import IdentifiedStructure, identify
 from .listing import LISTABLE
-from .lowest import Progress, lowest_finder
+from .lowest import SearchProgress, lowest_finder
 from .optimum import joint_optimum
 from .rows import Optimum, OrderingCount, OrderingRow
 from .sampling import Weight
@@ -198,7 +198,7 @@ class OrderingCatalogue:
             )
         return "sample them, rank the lowest, or take a smaller supercell"
 
-    def rank(self, how_many: int, progress: Progress | None = None) -> tuple[Rows, bool]:
+    def rank(self, how_many: int, progress: SearchProgress | None = None) -> tuple[Rows, bool]:
         """The lowest orderings by the energy model, ties by key.
 
         A working-ion ordering ranks by its best charge ordering, which its row has too.
@@ -220,7 +220,7 @@ class OrderingCatalogue:
             return [self._with_best_charges(member) for member in found], proven
         return [self._row(member) for member in found], proven
 
-    def optimum(self, progress: Progress | None = None, seed: int = 0) -> Optimum:
+    def optimum(self, progress: SearchProgress | None = None, seed: int = 0) -> Optimum:
         """The ordering of lowest energy, proven where the space can be visited, else by annealing with its hit rate.
 
         Parameters
@@ -248,7 +248,7 @@ class OrderingCatalogue:
         weight: Weight = "arrangements",
         lowest: int = 0,
         references: Sequence[JointKey] = (),
-        progress: Progress | None = None,
+        progress: SearchProgress | None = None,
     ) -> Rows:
         """A seeded sample that can grow, besides the lowest orderings and references; each ordering is there once.
 

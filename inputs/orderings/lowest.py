@@ -19,7 +19,7 @@ from .ranking import lowest_charge_orderings
 from .spaces import ChargeSpace, JointSpace, Member, OrderingSpace, WorkingSpace
 from .strata import LowestFinder
 
-Progress = Callable[[int, int], None]
+SearchProgress = Callable[[int, int], None]
 """Called now and then with what is done and what there is to do."""
 
 Found = tuple[list[Member], bool]
@@ -28,7 +28,7 @@ BEYOND = 10
 """Orderings beyond those asked for that are swapped too: the way to a low one may lead over a higher one."""
 
 
-def lowest_finder(model: EnergyModel, progress: Progress | None = None) -> LowestFinder:
+def lowest_finder(model: EnergyModel, progress: SearchProgress | None = None) -> LowestFinder:
     """How the lowest orderings of a space are found under an energy model.
 
     A working-ion ordering has the energy of its best charge ordering.
@@ -50,7 +50,7 @@ def lowest_finder(model: EnergyModel, progress: Progress | None = None) -> Lowes
     return find
 
 
-def _lowest_charges(model: EnergyModel, space: ChargeSpace, how_many: int, progress: Progress | None) -> Found:
+def _lowest_charges(model: EnergyModel, space: ChargeSpace, how_many: int, progress: SearchProgress | None) -> Found:
     if space.is_listable:
         found = lowest_charge_orderings(model, space.working, how_many)
         rows = zip(found.multiplicities.tolist(), found.energies.tolist(), strict=True)
@@ -60,7 +60,7 @@ def _lowest_charges(model: EnergyModel, space: ChargeSpace, how_many: int, progr
     return _around(space, start, how_many, model.polynomial.given(space.working).energies), False
 
 
-def _lowest_working(model: EnergyModel, space: WorkingSpace, how_many: int, progress: Progress | None) -> Found:
+def _lowest_working(model: EnergyModel, space: WorkingSpace, how_many: int, progress: SearchProgress | None) -> Found:
     n_high = model.cell.n_high(space.n_ones, model.couple)
     charges_listable = JointSpace(space.group, space.n_ones, n_high).charges_at(_first(space)).is_listable
     if space.is_listable and charges_listable:
@@ -83,7 +83,7 @@ def _first(space: WorkingSpace) -> Bits:
     return bits
 
 
-def _lowest_joint(model: EnergyModel, space: JointSpace, how_many: int, progress: Progress | None) -> Found:
+def _lowest_joint(model: EnergyModel, space: JointSpace, how_many: int, progress: SearchProgress | None) -> Found:
     """The K lowest lie in the K working-ion orderings whose best charge ordering is lowest."""
     working, proven = _lowest_working(model, space.working_ions, how_many, progress)
     members = []
