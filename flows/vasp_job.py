@@ -36,6 +36,7 @@ from .drift import WrittenInputs, input_drift
 from .failures import failure_doc
 from .follow_up import StartingPoint, follow_up, next_start
 from .harvest import archived_frames, killed_frames, was_restarted
+from .killed_run import earlier_runs, killed_run, set_aside
 from .rescue import WAVECAR, drop_wavecar, take_wavecar, uses_wavecar
 from .start_file import write_start_file
 from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
@@ -112,8 +113,12 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         Response whose output is a VaspStepDoc, or a FailureDoc with children stopped; a follow-up replaces the job.
         """
         folder = Path.cwd()
-        context = self.context(structure, sites, reference, intent, history)
         origin = origin or StartingPoint(structure=structure, site_order=None if site_order is None else [*site_order])
+        before = set_aside(folder)
+        cut_off = None if before is None else killed_run([before], self.step, sites)
+        if cut_off is not None:
+            structure, site_order, history = cut_off.structure, cut_off.site_order, cut_off.history
+        context = self.context(structure, sites, reference, intent, history)
         document: VaspStepDoc | FailureDoc
         after: Any = None  # jobflow's Response takes None for no replacement, its annotation does not
         try:
@@ -179,7 +184,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         document = step_document(context, start, record, folder)
         clock.lap("audit")
         how = "atomate" if SETTINGS.VASP_ZIP_FILES is True and uses_wavecar(self) else SETTINGS.VASP_ZIP_FILES
-        gzip_output_folder(directory=folder, setting=how, files_list=_TO_ZIP)
+        for place in (folder, *earlier_runs(folder)):  # custodian unpacks everything below the folder it starts in
+            gzip_output_folder(directory=place, setting=how, files_list=_TO_ZIP)
         clock.lap("compressing")
         document.timings_s = clock.laps
         return document

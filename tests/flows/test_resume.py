@@ -144,3 +144,30 @@ def test_what_cannot_be_gone_on_from_begins_anew(run, damage):
     _, after = run()
     assert after["surrogate relax"].result["history"]["killed_folder"] is None
     assert after["surrogate relax"].passed
+
+
+@pytest.mark.parametrize("left", ["a run that was cut off", "a run that had ended"])
+def test_a_step_that_a_queue_runs_again_in_its_folder_goes_on_from_there(run, campaign, left, monkeypatch):
+    _, before = run()
+    first = before["surrogate relax"].result
+    folder = folder_of(first)
+    (folder / "submit.sh").write_text("#!/bin/bash\n")
+    if left == "a run that was cut off":
+        (folder / STEP_FILE).unlink()
+    job, _ = configuration_flow(campaign, run.document).jobs
+    monkeypatch.chdir(folder)
+    store = run.stores.job_store()
+    store.connect()
+    document = job.run(store=store).output
+    store.close()
+    assert document.document == "VaspStepDoc", document
+    assert document.audit.passed
+    assert (folder / "submit.sh").exists()
+    assert (folder / "before-1" / "OUTCAR.gz").exists()
+    if left == "a run that was cut off":
+        assert document.history.tried == ["went on from the CONTCAR of a run that was killed"]
+        assert document.frames.origins.count("killed") == first["n_ionic_steps"]
+    else:
+        assert document.history.tried == []
+        assert document.frames.origins == ["final"] * first["n_ionic_steps"]
+    assert document.energy == pytest.approx(first["energy"], abs=2e-3)
