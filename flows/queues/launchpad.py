@@ -17,8 +17,8 @@ from pymongo.errors import PyMongoError
 
 from ...inputs.yaml_files import parse_yaml
 from ...stores.secrets import redacted
-from .jobs import ALIVE, BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, act_on, of_state
 from ..wall_time import wall_time_s
+from .jobs import ALIVE, BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, act_on, of_state
 
 if TYPE_CHECKING:
     from ..campaign_file import FireWorksChoice

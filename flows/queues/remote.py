@@ -19,8 +19,8 @@ from jobflow_remote.jobs.jobcontroller import JobController
 from pymongo.errors import PyMongoError
 
 from ...stores.secrets import redacted
-from .jobs import BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, Resources, act_on, of_state
 from ..wall_time import wall_time_s
+from .jobs import BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, Resources, act_on, of_state
 
 if TYPE_CHECKING:
     from ..campaign_file import RemoteChoice
