@@ -74,7 +74,7 @@ def test_a_file_system_without_locks_is_not_taken_for_a_campaign_that_runs(tmp_p
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with (
-        pytest.raises(ValueError, match="cannot be locked .* mount this file system with locks"),
+        pytest.raises(ValueError, match=r"cannot be locked .* mount this file system with locks"),
         campaign_lock(tmp_path),
     ):
         pass
