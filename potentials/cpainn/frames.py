@@ -23,6 +23,9 @@ FloatArray = NDArray[np.float64]
 BADER_CHARGES = "bader_charges"
 """Name of the per-atom array of net Bader charges, e, positive on cations."""
 
+_LARGEST = 1e7
+"""No label is larger in eV, A, muB or e: a cell of a thousand atoms has 1e4 eV. One that is would spoil every fit."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -124,6 +127,8 @@ def _shaped(values: ArrayLike | None, shape: tuple[int, ...], label: str, name: 
     required = label in ("energy", "forces")
     if np.isinf(array).any() or (required and np.isnan(array).any()):
         raise ValueError(f"{name}: {label} is not finite; leave the frame out")
+    if (np.abs(array) > _LARGEST).any():
+        raise ValueError(f"{name}: {label} holds {np.nanmax(np.abs(array)):.3g}, which no calculation gives")
     return array
 
 

@@ -20,7 +20,7 @@ from .settings import ModelSettings
 N_SPECIES = 119
 """Rows of the embedding: atomic numbers 0 to 118."""
 
-_FLOATS_PER_BLOCK = {"cpu": 1 << 17, "cuda": 1 << 25}
+_CPU_BLOCK, _GPU_BLOCK = 1 << 17, 1 << 25
 """Filter weights computed at once: half a megabyte stays in a core's cache; a GPU has the memory and wants more."""
 
 
@@ -123,7 +123,7 @@ class CPaiNN(nn.Module):
 
     def batch(self, crystals: Sequence[Crystal]) -> CrystalBatch:
         """Crystals as this model takes them; errors as `crystals.collate`."""
-        floats = _FLOATS_PER_BLOCK.get(self.device.type, _FLOATS_PER_BLOCK["cuda"])
+        floats = _CPU_BLOCK if self.device.type == "cpu" else _GPU_BLOCK
         edges_per_block = max(16, floats // (3 * self.settings.features))
         return collate(crystals, self.settings.cutoff, edges_per_block, self.dtype, self.device)
 

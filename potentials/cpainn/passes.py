@@ -12,7 +12,7 @@ from .losses import TARGETS, Deviations, ErrorSums, Labels, TargetError, count_l
 from .model import CPaiNN
 from .settings import LossWeights
 
-_ATOMS_PER_PASS = {"cpu": 128, "cuda": 8192}
+_CPU_ATOMS, _GPU_ATOMS = 128, 8192
 
 
 class TrainingDivergedError(ValueError):
@@ -35,7 +35,7 @@ def split_into_passes(frames: Sequence[Frame], atoms_per_pass: int) -> Iterator[
 
 def default_atoms_per_pass(device: torch.device) -> int:
     """Atoms that a pass takes without loss of speed."""
-    return _ATOMS_PER_PASS.get(device.type, _ATOMS_PER_PASS["cuda"])
+    return _CPU_ATOMS if device.type == "cpu" else _GPU_ATOMS
 
 
 def add_gradients(

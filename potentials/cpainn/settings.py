@@ -81,9 +81,7 @@ class TrainingSettings(_Frozen):
         "published, against the mean energy per atom",
     )
     loss: LossWeights = LossWeights()
-    checkpoint_every_s: float = Field(
-        default=600.0, gt=0, description="also within an epoch; every epoch ends with one"
-    )
+    checkpoint_every_s: float = Field(default=60.0, gt=0, description="what a kill can cost at most")
 
 
 class Preset(_Frozen):

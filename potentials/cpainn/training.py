@@ -122,31 +122,54 @@ def train(
     model = _initial_model(training, species_map, architecture, settings, start)
     state = _fresh_state(model, settings)
     identity = _identity(training, validation, species_map, architecture, settings, start)
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / STATE_FILE).exists():
-        load_state(folder / STATE_FILE, state, identity)
-    elif (folder / MODEL_FILE).exists():
-        raise ValueError(f"{folder}: holds a model but not the training that made it; give another folder")
-
-    def keep() -> None:
-        save_state(folder / STATE_FILE, state, identity)
-
-    def trained() -> TrainedModel:
-        best = copy.deepcopy(state.model).eval()
-        best.load_state_dict(state.best)
-        return TrainedModel(best, species_map, species, _about(identity, state))
-
+    keeper = _Keeper(folder, identity, species_map, species, settings.checkpoint_every_s)
+    keeper.load(state)
     reason = _reason_to_stop(state, settings)
     while not reason:
-        improved = run.epoch(state, keep)
-        if improved:
-            save_model(folder / MODEL_FILE, trained())
-        keep()
+        run.epoch(state, keeper)
         run.watcher.on_epoch(state.history[-1])
         reason = _reason_to_stop(state, settings)
-    if not (folder / MODEL_FILE).exists():
-        save_model(folder / MODEL_FILE, trained())
-    return TrainingOutcome(trained(), state.history, state.best_epoch, reason)
+        keeper.keep(state, now=bool(reason))
+    return TrainingOutcome(keeper.trained(state), state.history, state.best_epoch, reason)
+
+
+class _Keeper:
+    """Writes where a training stands, and its best model, now and then and at the end."""
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        species_map: SpeciesMap,
+        species: tuple[int, ...],
+        every_s: float,
+    ) -> None:
+        self._folder, self._identity = folder, identity
+        self._species_map, self._species = species_map, species
+        self._every_s, self._kept = every_s, monotonic()
+
+    def load(self, state: TrainingState) -> None:
+        """Go on from what the folder holds."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if (self._folder / STATE_FILE).exists():
+            load_state(self._folder / STATE_FILE, state, self._identity)
+        elif (self._folder / MODEL_FILE).exists():
+            raise ValueError(f"{self._folder}: holds a model but not the training that made it; give another folder")
+
+    def keep(self, state: TrainingState, now: bool = False) -> None:
+        """Write both files, if it is time or `now`."""
+        if not now and monotonic() - self._kept < self._every_s:
+            return
+        if state.best:
+            save_model(self._folder / MODEL_FILE, self.trained(state))
+        save_state(self._folder / STATE_FILE, state, self._identity)
+        self._kept = monotonic()
+
+    def trained(self, state: TrainingState) -> TrainedModel:
+        """The best model so far."""
+        best = copy.deepcopy(state.model).eval()
+        best.load_state_dict(state.best)
+        return TrainedModel(best, self._species_map, self._species, _about(self._identity, state))
 
 
 def _species_of(training: Sequence[Frame], validation: Sequence[Frame]) -> tuple[int, ...]:
@@ -293,9 +316,9 @@ class _Run:
         self._settings, self.watcher = settings, watcher
         self._atoms_per_pass = settings.atoms_per_pass or default_atoms_per_pass(torch.device(settings.device))
 
-    def epoch(self, state: TrainingState, keep: Callable[[], None]) -> bool:
-        """Do the rest of an epoch and its validation; return whether it is the best so far."""
-        began = kept = monotonic()
+    def epoch(self, state: TrainingState, keeper: _Keeper) -> None:
+        """Do the rest of an epoch and its validation."""
+        began = monotonic()
         spent = state.seconds
         number = len(state.history) + 1
         size = self._settings.batch_size
@@ -309,11 +332,8 @@ class _Run:
             state.step += 1
             state.seconds = spent + monotonic() - began
             self.watcher.on_step(state.step, n_steps)
-            if monotonic() - kept > self._settings.checkpoint_every_s and state.step < n_steps:
-                keep()
-                kept = monotonic()
+            keeper.keep(state)
         self._close(state, number, n_steps, spent - began)
-        return state.best_epoch == number
 
     def _update(self, state: TrainingState, batch: list[Frame], where: str) -> None:
         """One step of the optimiser."""
