@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from pymatgen.core import Structure
 
@@ -267,6 +268,37 @@ def test_a_cif_whose_charges_nobody_confirmed_is_refused_with_the_option(refusal
     said = refusal("count", tmp_path / "own.cif", "--couple", "Fe2+/Fe3+", "--working-ion", "Na")
     assert "{Na: 1, P: 5, O: -2}" in said
     assert "--oxidation-states" in said
+
+
+OWN = ("--couple", "Fe2+/Fe3+", "--working-ion", "Na", "--oxidation-states")
+
+
+def test_a_cif_that_lost_its_symmetry_says_how_many_operations_there_are(refusal, answer, olivine, tmp_path):
+    noise = np.random.default_rng(3).uniform(-0.02, 0.02, (28, 3))  # A
+    ideal, path = olivine.host.structure, tmp_path / "own.cif"
+    noisy = Structure(ideal.lattice, ideal.species, ideal.cart_coords + noise, coords_are_cartesian=True)
+    noisy.relabel_sites().to(filename=str(path))
+    said = refusal("count", path, *OWN, "Na=1,P=5,O=-2")
+    assert "1 symmetry operations at 0.01 A but 8 at 0.1 A" in said
+    assert "8 operations" in answer("count", path, *OWN, "Na=1,P=5,O=-2", "--symprec", "0.1")
+
+
+@pytest.mark.filterwarnings("ignore:Site labels are not unique")  # of the two elements on one site, by pymatgen
+def test_a_site_that_mixes_elements_is_refused(refusal, olivine, tmp_path):
+    mixed = olivine.host.structure.copy()
+    mixed[int(olivine.redox_sites[0])] = {"Fe": 0.5, "Mn": 0.5}
+    mixed.relabel_sites().to(filename=str(tmp_path / "own.cif"))
+    said = refusal("count", tmp_path / "own.cif", *OWN, "Na=1,P=5,O=-2")
+    assert "mixes" in said
+    assert "order it first" in said
+
+
+def test_charges_that_cannot_balance_are_refused(refusal, olivine, tmp_path):
+    """Phosphorus as 4+: four more holes than sites."""
+    olivine.host.structure.copy().relabel_sites().to(filename=str(tmp_path / "own.cif"))
+    said = refusal("list", tmp_path / "own.cif", *OWN, "Na=1,P=4,O=-2", "-x", "1/2")
+    assert "neutrality asks for" in said
+    assert "on 4 sites" in said
 
 
 def test_a_folder_that_holds_something_is_not_written_into(refusal, tmp_path):
