@@ -3,7 +3,7 @@
     python benchmarks/ordering_key.py [--structures N] [--json]
 
 Each structure is an ordering of olivine 1x3x2 of random composition, strained by up to 3 %, turned, shifted, permuted,
-with 0.1 A of noise on every atom. `key_ms` is for `benchmarks/orderings.py` to call.
+with 0.1 A of noise on every atom; every key is checked. `benchmarks/orderings.py` times a key beside its peers.
 """
 
 from __future__ import annotations
