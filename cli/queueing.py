@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..flows.campaign_file import Campaign
-    from ..flows.queues.jobs import JobQueue, LaunchKind
+    from ..flows.queues.jobs import JobQueue
+    from ..flows.queues.launches import LaunchKind
     from ..flows.runner import Prepared
 
 

@@ -94,12 +94,10 @@ def _hand_over(
     limit: int | None,
     fault: str | None,
 ) -> None:
-    from ..flows.queues.launches import QUEUES  # noqa: PLC0415 - start-up
+    from ..flows.queues.launches import queue_kind  # noqa: PLC0415 - start-up
     from .queueing import hand_over_campaign  # noqa: PLC0415
 
-    if launch not in QUEUES:
-        raise ValueError(f"--launch {launch}: choose {LOCAL}, {' or '.join(QUEUES)}")
-    hand_over_campaign(console, campaign, engine, launch, tuple(only), limit, fault)
+    hand_over_campaign(console, campaign, engine, queue_kind(launch), tuple(only), limit, fault)
 
 
 def retry(

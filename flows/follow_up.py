@@ -62,14 +62,15 @@ def follow_up(
     origin : where the step started (the geometry of step 1, for a relaxation).
     """
     common = {"sites": context.sites, "reference": context.reference, "intent": context.intent, "origin": origin}
-    history, place = document.history, document.folder
+    history = document.history
     if goes_on(document, maker.max_continuations):
         longer = continued(history, document)
-        again = without_wavecar(on_rung(maker, history))
-        return again.make(after.structure, site_order=after.site_order, history=longer, **common)
+        next_maker = without_wavecar(on_rung(maker, history))
+        return next_maker.make(after.structure, site_order=after.site_order, history=longer, **common)
     if document.step == "rescue static" and document.achieved.relation not in LOST and document.audit.passed:
         relax = relax_from_wavecar(maker, history)
-        if not has_wavecar(place):  # a resumed campaign, whose run folders somebody tidied up
+        place: str | None = document.folder
+        if not has_wavecar(document.folder):  # a resumed campaign, whose run folders somebody tidied up
             history = history.model_copy(
                 update={"tried": [*history.tried, "its WAVECAR is gone: relaxed from scratch"]}
             )

@@ -111,7 +111,7 @@ def drop_wavecar(maker: ChargeOrderedVaspMaker, folder: Path, after: Job | None)
     folder : its folder.
     after : what follows it.
     """
-    generator = None if after is None else after.maker.input_set_generator
+    generator = None if after is None else getattr(after.maker, "input_set_generator", None)
     is_wanted = generator is not None and generator.restart == "from wavecar"
     wavecar = folder / WAVECAR
     if is_wanted or not uses_wavecar(maker) or not wavecar.exists():

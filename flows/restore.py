@@ -17,8 +17,8 @@ from ..stores.builders import is_finished
 from ..stores.documents import ConfigurationDoc, FailureDoc, VaspStepDoc
 from ..stores.sqlite_json import as_stored
 from ..stores.step_runs import step_runs
+from .killed_run import CUT_OFF
 from .launch import run_folder
-from .resume import CUT_OFF
 from .start_file import read_start_file
 from .step_files import PassedOver, StepFile, job_step_files, step_paths
 

@@ -134,7 +134,7 @@ def _yaml_values(folder: Path, answers: ClusterAnswers) -> dict[str, str]:
 def remote_resources(answers: ClusterAnswers) -> dict[str, str | int]:
     """What a job asks for, in the names of jobflow-remote's scheduler interface (QToolKit)."""
     if answers.scheduler == "slurm":
-        asked = {"nodes": answers.nodes, "ntasks": answers.ntasks, "time": answers.time}
+        asked: dict[str, str | int] = {"nodes": answers.nodes, "ntasks": answers.ntasks, "time": answers.time}
         return {**asked, **_given(account=answers.account, partition=answers.partition)}
     cores = answers.ntasks // answers.nodes
     select = f"select={answers.nodes}:ncpus={cores}:mpiprocs={cores}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-from jobflow import Flow
+from jobflow import Flow, Job
 
-LaunchKind = Literal["remote", "fireworks"]
+from ...stores.documents import StepKind
+from .launches import LaunchKind
+
 Resources = dict[str, bool | int | float | str]
 """What a scheduler is asked for: nodes, time ("HH:MM:SS"), account, partition, ..."""
 
@@ -59,7 +61,7 @@ class JobQueue(Protocol):
     def submit(self, flow: Flow) -> list[str]:
         """Hand a flow over; returns how the queue manager names its jobs."""
 
-    def wall_time_s(self, step: str) -> int | None:
+    def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where nothing says."""
 
     def jobs(self, campaign: str) -> list[QueuedJob]:
@@ -96,3 +98,8 @@ def act_on(jobs: Sequence[QueuedJob], act: Callable[[QueuedJob], object]) -> int
     for job in jobs:
         act(job)
     return len(jobs)
+
+
+def jobs_of(flow: Flow) -> list[tuple[Job, StepKind]]:
+    """Jobs of a configuration's flow, each with its step, whose name it bears."""
+    return [(job, job.name) for job, _ in flow.iterflow()]  # type: ignore[no-untyped-call]  # jobflow leaves it untyped

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
+LaunchKind = Literal["remote", "fireworks"]
 LAUNCH_FILE = "launch.json"
-QUEUES = ("remote", "fireworks")
+QUEUES: tuple[LaunchKind, ...] = ("remote", "fireworks")
 """Queue managers, as `--launch` names them."""
 
 
-def remember_launch(folder: Path, kind: str, engine: str) -> None:
+def queue_kind(text: str) -> LaunchKind:
+    """A queue manager by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such one.
+    """
+    for kind in QUEUES:
+        if text == kind:
+            return kind
+    raise ValueError(f"--launch {text}: choose local, {' or '.join(QUEUES)}")
+
+
+def remember_launch(folder: Path, kind: LaunchKind, engine: str) -> None:
     """Note in the campaign's folder that a queue manager has its jobs; `status` then asks that one too."""
     launches = {**launches_of(folder), engine: kind}
     partial = folder / f"{LAUNCH_FILE}.partial"
@@ -18,7 +34,7 @@ def remember_launch(folder: Path, kind: str, engine: str) -> None:
     partial.replace(folder / LAUNCH_FILE)
 
 
-def launches_of(folder: Path) -> dict[str, str]:
+def launches_of(folder: Path) -> dict[str, LaunchKind]:
     """Engine -> the queue manager that its jobs were handed to.
 
     Raises
@@ -31,7 +47,7 @@ def launches_of(folder: Path) -> dict[str, str]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        launches: dict[str, str] = {engine: kind for engine, kind in content.items() if kind in QUEUES}
-    except (json.JSONDecodeError, AttributeError) as err:
+        launches = {engine: queue_kind(kind) for engine, kind in content.items()}
+    except (ValueError, AttributeError) as err:
         raise ValueError(f"{path}: damaged ({err}); delete it and submit again: what is in the queue stays") from err
     return launches

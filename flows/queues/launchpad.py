@@ -16,9 +16,11 @@ from jobflow.managers.fireworks import flow_to_workflow
 from pymongo.errors import PyMongoError
 
 from ...inputs.yaml_files import parse_yaml
+from ...stores.documents import StepKind
 from ...stores.secrets import redacted
 from ..wall_time import wall_time_s
-from .jobs import ALIVE, BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, act_on, of_state
+from .jobs import ALIVE, BEHIND_ANOTHER, HELD, QueuedJob, act_on, jobs_of, of_state
+from .launches import LaunchKind
 
 if TYPE_CHECKING:
     from ..campaign_file import FireWorksChoice
@@ -89,12 +91,12 @@ class FireWorksQueue:
 
     def submit(self, flow: Flow) -> list[str]:
         """Add a workflow; returns the fw_ids."""
-        for job, _ in flow.iterflow():
-            job.update_config({"manager_config": self.spec(job.name)}, dynamic=False)
+        for job, step in jobs_of(flow):
+            job.update_config({"manager_config": self.spec(step)}, dynamic=False)
         ids = self._launchpad.add_wf(flow_to_workflow(flow))
         return [str(fw_id) for fw_id in ids.values()]
 
-    def spec(self, step: str) -> dict[str, Any]:
+    def spec(self, step: StepKind) -> dict[str, Any]:
         """Priority, category and what the queue is asked for."""
         queue: dict[str, Any] = {**self._choice.queue, **self._choice.steps.get(step, {})}
         if self._environment:
@@ -107,7 +109,7 @@ class FireWorksQueue:
             spec["_queueadapter"] = queue
         return spec
 
-    def wall_time_s(self, step: str) -> int | None:
+    def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where the campaign file does not say."""
         text = {**self._choice.queue, **self._choice.steps.get(step, {})}.get("walltime")
         return None if text is None else wall_time_s(text)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from ...stores.connect import Stores
 from ..campaign_file import Campaign
-from .jobs import JobQueue, LaunchKind
+from .jobs import JobQueue
+from .launches import LaunchKind
 from .submission import refuse_other_store
 
 

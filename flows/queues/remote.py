@@ -18,9 +18,11 @@ from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.jobs.jobcontroller import JobController
 from pymongo.errors import PyMongoError
 
+from ...stores.documents import StepKind
 from ...stores.secrets import redacted
 from ..wall_time import wall_time_s
-from .jobs import BEHIND_ANOTHER, HELD, LaunchKind, QueuedJob, Resources, act_on, of_state
+from .jobs import BEHIND_ANOTHER, HELD, QueuedJob, Resources, act_on, jobs_of, of_state
+from .launches import LaunchKind
 
 if TYPE_CHECKING:
     from ..campaign_file import RemoteChoice
@@ -66,7 +68,9 @@ class RemoteQueue:
     @property
     def project(self) -> Project:
         """The project with its workers."""
-        return self._controller.project
+        project: Project | None = self._controller.project
+        assert project is not None  # it was opened from one
+        return project
 
     @property
     def place(self) -> str:
@@ -88,19 +92,19 @@ class RemoteQueue:
         ValueError
             If the queue's database was never set up, or holds a job of this flow already.
         """
-        for job, _ in flow.iterflow():
-            set_run_config(job, resources=self.resources(job.name), dynamic=False)
+        for job, step in jobs_of(flow):
+            set_run_config(job, resources=self.resources(step), dynamic=False)
         ids: list[str] = self._controller.add_flow(
             flow, worker=self._worker, exec_config=self._exec_config, priority=self._choice.priority
         )
         return ids
 
-    def resources(self, step: str) -> Resources:
+    def resources(self, step: StepKind) -> Resources:
         """What the scheduler is asked for: the worker's own, the campaign's over them, the step's over those."""
         base = self.project.workers[self._worker].resources or {}
         return {**base, **self._choice.resources, **self._choice.steps.get(step, {})}
 
-    def wall_time_s(self, step: str) -> int | None:
+    def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where nothing says."""
         resources = self.resources(step)
         text = resources.get("time", resources.get("walltime"))

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobflow import Flow, JobStore
+from maggma.core import Store
 
 from ...stores.builders import pending, record_failure
 from ...stores.connect import Stores
 from ...stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from ..campaign import configuration_flow
 from ..runner import Prepared
-from .jobs import ALIVE, BROKEN, JobQueue, QueuedJob, by_configuration, of_state
+from ..vasp_job import ChargeOrderedVaspMaker
+from .jobs import ALIVE, BROKEN, JobQueue, QueuedJob, by_configuration, jobs_of, of_state
 
 REMEDY = (
     "read queue.out and queue.err in the folder: if the queue killed the job, ask for more time or memory "
@@ -45,11 +47,12 @@ def refuse_other_store(stores: Stores, theirs: JobStore, place: str) -> None:
         If they are two different places, or the JobStore has no additional store `data`.
     """
     ours = stores.job_store()
-    if "data" not in theirs.additional_stores:
+    their_data: Store | None = getattr(theirs, "additional_stores", {}).get("data")
+    if their_data is None:
         raise ValueError(
             f"the jobstore of {place} has no additional store `data`; `valenceflow init cluster` shows one"
         )
-    pairs = [(ours.docs_store, theirs.docs_store), (ours.additional_stores["data"], theirs.additional_stores["data"])]
+    pairs = [(ours.docs_store, theirs.docs_store), (ours.additional_stores["data"], their_data)]
     for mine, other in pairs:
         if mine.name != other.name:
             raise ValueError(
@@ -95,9 +98,9 @@ def _folders(jobs: Sequence[QueuedJob]) -> list[Path]:
 
 def _stop_in_time(flow: Flow, queue: JobQueue) -> None:
     """Tell every VASP run when the queue will kill it, unless the campaign file says so itself."""
-    for job, _ in flow.iterflow():
-        seconds = queue.wall_time_s(job.name)
-        if seconds is not None and job.maker is not None:
+    for job, step in jobs_of(flow):
+        seconds = queue.wall_time_s(step)
+        if seconds is not None and isinstance(job.maker, ChargeOrderedVaspMaker):
             job.maker.run_vasp_kwargs.setdefault("wall_time", seconds)
 
 
