@@ -72,7 +72,7 @@ def hull_energies(x: ArrayLike, energies: ArrayLike) -> NDArray[np.float64]:
             corners.pop()
         corners.append(point)
     line = np.array(corners)
-    return np.interp(points[:, 0], line[:, 0], line[:, 1])
+    return np.asarray(np.interp(points[:, 0], line[:, 0], line[:, 1]), dtype=np.float64)
 
 
 def _turns_down(first: NDArray[np.float64], middle: NDArray[np.float64], last: NDArray[np.float64]) -> bool:
@@ -122,7 +122,9 @@ class CompositionBuilder(Builder):
     @classmethod
     def of(cls, stores: Stores) -> CompositionBuilder:
         """The builder of a campaign's stores."""
-        return cls(*(stores.collection(name) for name in ("calculations", "configurations", "compositions")))
+        names = ("calculations", "configurations", "compositions")
+        calculations, configurations, compositions = (stores.collection(name) for name in names)
+        return cls(calculations, configurations, compositions)
 
     def get_items(self) -> Iterator[dict[str, Any]]:
         """One item per host, engine and protocol; what did not change is not written again."""
@@ -259,10 +261,11 @@ def _statistics(
     members: Sequence[Mapping[str, Any]], places: Sequence[int], relative: Sequence[float | None]
 ) -> dict[str, float] | None:
     """Over what says something about the space: drawn uniformly or one of all; references and picked ones stay out."""
-    used = [(members[p], relative[p]) for p in places if members[p].get("in_statistics") and relative[p] is not None]
+    pairs = [(members[place], relative[place]) for place in places if members[place].get("in_statistics")]
+    used = [(member, energy) for member, energy in pairs if energy is not None]
     # A sample uniform over arrangements has each arrangement once; of distinct orderings each stands for its images.
     weights = [1 if m.get("sample_weight") == "arrangements" else m["multiplicity"] for m, _ in used]
-    return ordering_statistics([energy for _, energy in used], weights)  # type: ignore[misc]  # None was left out
+    return ordering_statistics([energy for _, energy in used], weights)
 
 
 def _by_working_key(

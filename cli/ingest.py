@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -217,7 +217,7 @@ def report(summary: IngestSummary) -> list[str]:
         reasons = {"interrupted": summary.salvaged, **reasons}
     for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         lines.append(f"  {count:6d}  {reason}")
-        lines += [f"          {example}" for example in cast("list[str]", summary.examples.get(reason, []))]
+        lines += [f"          {example}" for example in summary.examples.get(reason, [])]
     if summary.left_out:
         lines.append("frames left out of runs that were taken:")
         lines += [f"  {count:6d}  {reason}" for reason, count in summary.left_out.most_common()]

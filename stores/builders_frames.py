@@ -23,7 +23,7 @@ from .ingest_run import Part, parts_of
 if TYPE_CHECKING:
     from .connect import Stores
 
-SOURCES = ("jobs", "data", "calculations", "configurations", "campaigns")
+SOURCES = ("calculations", "configurations", "campaigns")
 TARGETS = ("runs", "frames", "frame_arrays")
 _CALCULATIONS_AT_ONCE = 50
 _BROKEN = (ValueError, TypeError, KeyError, IndexError)
@@ -64,9 +64,10 @@ class FramesBuilder(Builder):
     @classmethod
     def of(cls, stores: Stores) -> FramesBuilder:
         """The builder of a campaign's stores."""
-        places = {"jobs": stores.docs(), "data": stores.data()}
-        collections = {name: places.get(name) or stores.collection(name) for name in (*SOURCES, *TARGETS)}
-        return cls(**collections)
+        jobs, data = stores.docs(), stores.data()
+        calculations, configurations, campaigns = (stores.collection(name) for name in SOURCES)
+        runs, frames, arrays = (stores.collection(name) for name in TARGETS)
+        return cls(jobs, data, calculations, configurations, campaigns, runs, frames, arrays)
 
     def ensure_indexes(self) -> None:
         """Indexes that the builder looks things up by."""

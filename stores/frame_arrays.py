@@ -78,8 +78,8 @@ class FrameArrays:
         """(n_sites, 3) fractional coordinates, not wrapped."""
         if self.scaled_positions is not None:
             return self.scaled_positions
-        solved: FloatArray = np.linalg.solve(self.lattice.T, self.positions.T).T
-        return solved
+        solved = np.linalg.solve(self.lattice.T, self.positions.T).T
+        return np.asarray(solved, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from .frames import Collections, Surrogate, iter_frame_docs
@@ -139,7 +139,7 @@ NEEDED = (
 """Fields of `FrameDoc` that `FrameFilters.reason_against` looks at."""
 
 NOTHING_LEFT_OUT = FrameFilters(
-    **{field.name: False for field in fields(FrameFilters) if field.type == "bool"},
+    unconverged=False, failed_audit=False, drifted=False, ambiguous=False, transition_states=False
 )
 """Every frame of one side of the surrogate step."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, Any, TextIO, cast, get_args
+from typing import IO, Any, TextIO, get_args
 
 import numpy as np
 from ase import Atoms
@@ -118,7 +118,7 @@ def _atoms(path: Path) -> Iterator[Atoms | None]:
     """
     kind = _ASE_FORMATS.get(path.suffix)
     if kind is not None:
-        yield from cast("Iterator[Atoms]", iread(path, index=":", format=kind))
+        yield from iread(path, index=":", format=kind)
         return
     with open_text(path) as handle:
         for text in _xyz_frames(handle):

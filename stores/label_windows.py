@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 
 from ..inputs.charge_states import LabelWindow, RedoxCouple
 from .frame_arrays import FloatArray
-from .frames import iter_frame_docs, read_blocks
+from .frames import Surrogate, iter_frame_docs, read_blocks
 from .labels import Labelling
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class MomentHistogram:
     @property
     def centres(self) -> FloatArray:
         """(n_bins,) middle of each bin, muB."""
-        return (np.arange(len(self.counts)) + 0.5) * BIN_WIDTH
+        return np.asarray((np.arange(len(self.counts)) + 0.5) * BIN_WIDTH, dtype=np.float64)
 
     def as_dict(self, window: LabelWindow | None = None) -> dict[str, Any]:
         """Plain data: edges and counts from the first to the last bin that is not empty, and the window."""
@@ -197,10 +197,11 @@ def moment_histograms(
 
 def _blocks_with_rows(stores: Stores, criteria: Mapping[str, Any]) -> Iterator[tuple[str, str, list[int]]]:
     """Frames of both sides of the surrogate step, by block: moments are read one by one, no energies are mixed."""
-    for side in ("exclude", "only"):
+    sides: tuple[Surrogate, ...] = ("exclude", "only")
+    for side in sides:
         current: tuple[str, str] | None = None
         rows: list[int] = []
-        for document in iter_frame_docs(stores, criteria, surrogate=side, properties=["engine"]):  # type: ignore[arg-type]
+        for document in iter_frame_docs(stores, criteria, surrogate=side, properties=["engine"]):
             place = (str(document["engine"]), str(document["block_id"]))
             if place != current:
                 if current is not None:

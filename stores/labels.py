@@ -267,7 +267,8 @@ def _confidences(size: FloatArray, couple: RedoxCouple, engine: str, is_high: _B
 
 def _window_confidences(size: FloatArray, window: LabelWindow) -> FloatArray:
     middle, half = 0.5 * (window.low_max + window.high_min), 0.5 * (window.high_min - window.low_max)
-    return np.clip(np.abs(size - middle) / half, 0.0, 1.0)
+    clipped: FloatArray = np.clip(np.abs(size - middle) / half, 0.0, 1.0)
+    return clipped
 
 
 def _gap_confidences(values: FloatArray, picked: _Bools, scale: float) -> FloatArray:
@@ -277,7 +278,8 @@ def _gap_confidences(values: FloatArray, picked: _Bools, scale: float) -> FloatA
         return np.full(len(values), min(1.0, scale / spread) if spread > 0 else 1.0)
     one, other = values[picked], values[~picked]
     middle = 0.5 * (one.min() + other.max()) if one.mean() > other.mean() else 0.5 * (one.max() + other.min())
-    return np.clip(np.abs(values - middle) / scale, 0.0, 1.0)
+    clipped: FloatArray = np.clip(np.abs(values - middle) / scale, 0.0, 1.0)
+    return clipped
 
 
 def _from_statement(stated: IntArray, cell: _Cell) -> _Reading:
