@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_PACKAGED = {"tests", "benchmarks", "docs", "examples", "build", "dist", ".venv", ".git"}
-SUFFIXES = {".py", ".yaml", ".typed"}
+SUFFIXES = {".py", ".yaml", ".typed", ".sbatch"}
 
 
 @pytest.fixture(scope="module")
