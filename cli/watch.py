@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 from rich.text import Text
 
 from ..flows.launch import Finished
@@ -19,7 +20,9 @@ from ..flows.runner import Prepared, calculation_of, run_prepared
 from ..flows.time_limits import TimeLimits
 from .tables import print_lines
 
-NARROW = 60
+ROOM_FOR_A_BAR, ROOM_FOR_A_CLOCK = 80, 56
+"""Widths of the terminal from which on these are shown before the words."""
+
 SHOWN_KEYS = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -37,33 +40,39 @@ def watch(console: Console, prepared: Prepared, workers: int, environment: dict[
         task = bar.add_task("starting", total=len(prepared.todo))
         for event in run_prepared(prepared, workers, environment, limits):
             assert prepared.progress is not None
-            bar.update(task, completed=prepared.progress.done, description=_running(prepared.progress))
+            bar.update(task, completed=prepared.progress.done)
             if isinstance(event, Finished):
                 _tell(console, prepared, event)
     if prepared.ended:
         print_lines(console, [f"ended early: {prepared.ended}"])
 
 
-class _TimeLeft(ProgressColumn):
-    """The time left, told anew while configurations run for hours."""
+class _Told(ProgressColumn):
+    """Words on a run, told anew while configurations run for hours; what does not fit is cut off at its end."""
 
     max_refresh = 1.0
 
-    def __init__(self, prepared: Prepared) -> None:
-        super().__init__()
-        self._prepared = prepared
+    def __init__(self, prepared: Prepared, tell: Callable[[Progress], str]) -> None:
+        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
+        self._prepared, self._tell = prepared, tell
 
     def render(self, task: Task) -> Text:
-        return Text("" if self._prepared.progress is None else self._prepared.progress.left_text())
+        progress = self._prepared.progress
+        return Text(task.description if progress is None else self._tell(progress))
 
 
 def _bar(console: Console, prepared: Prepared) -> Bar:
-    """How many are done, since when, the time left, and what runs; the bar itself only where there is room."""
-    columns: list[ProgressColumn] = [MofNCompleteColumn()]
-    if console.width >= NARROW:
-        columns.append(BarColumn(bar_width=None))
-    columns += [TimeElapsedColumn(), _TimeLeft(prepared), TextColumn("{task.description}")]
+    """How many are done, since when, the time left, and what runs; a narrow terminal gets the words alone."""
+    columns: list[ProgressColumn] = [_Told(prepared, _in_words)]
+    if console.width >= ROOM_FOR_A_CLOCK:
+        columns = [TimeElapsedColumn(), *columns]
+    if console.width >= ROOM_FOR_A_BAR:
+        columns = [BarColumn(bar_width=None), *columns]
     return Bar(*columns, console=console, disable=not console.is_terminal)
+
+
+def _in_words(progress: Progress) -> str:
+    return " ".join(filter(None, [f"{progress.done}/{progress.total}", progress.left_text(), _running(progress)]))
 
 
 def _running(progress: Progress) -> str:

@@ -96,9 +96,9 @@ class Progress:
         return max([work / min(self.workers, left), *running])
 
     def left_text(self) -> str:
-        """The time left in words; empty where nothing is known of it."""
+        """The time left in words; empty where nothing is known of it, as when the last ones take longer than usual."""
         left = self.seconds_left()
-        return "" if left is None else f"about {duration_text(left)} left"
+        return "" if left is None or left < 1 else f"about {duration_text(left)} left"
 
     def text(self) -> str:
         """How far it is, in words."""

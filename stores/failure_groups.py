@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .connect import Stores
-from .overview import AUDIT_FAILED, engines_asked
+from .overview import AUDIT_FAILED, OTHER_ENGINE, engines_asked
 
 _STEPS = ("surrogate relax", "relax", "free relax")
 
@@ -66,10 +66,11 @@ def _unfit(stores: Stores, campaign: str, left_out: Collection[str]) -> Iterator
     wanted = ["campaign", "latest", "engine", "configuration_id", "audit", *folders]
     found = list(stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted))
     mine = [calculation for calculation in found if _counts(calculation, campaign, left_out)]
-    asked = engines_asked(stores, {calculation["configuration_id"] for calculation in mine})
+    strangers = {c["configuration_id"] for c in mine if any(f["code"] == OTHER_ENGINE for f in c["audit"]["findings"])}
+    asked = engines_asked(stores, strangers)
     for calculation in mine:
         failures = [one for one in calculation["audit"]["findings"] if one["severity"] == "failure"]
-        first = next((one for one in failures if one["code"] == "engine"), failures[0])
+        first = next((one for one in failures if one["code"] == OTHER_ENGINE), failures[0])
         folder = [step["folder"] for step in calculation["steps"].values() if "folder" in step][-1:]
         yield FailureGroup(
             reason=first["code"],

@@ -18,6 +18,10 @@ from .relations import LOST
 from .sqlite import SQLiteStore
 
 AUDIT_FAILED = "audit failed"
+OTHER_ENGINE = "engine"
+"""Code of the audit's finding that another engine wrote the output than was asked (`builders`)."""
+
+_BATCH = 50
 _PLACE = ("campaign", "engine", "fraction")
 
 
@@ -92,15 +96,13 @@ def fraction_overviews(stores: Stores, campaign: str, left_out: Collection[str] 
         for asked, calculation in _run_by_others(stores, campaign):
             _move(rows, asked, calculation)
     if left_out:
-        _take_out(rows, stores, campaign, list(left_out))
+        _take_out(rows, stores, campaign, left_out)
     return sorted((row for row in rows.values() if row.total), key=lambda row: (row.engine, -row.fraction))
 
 
 def finished_among(stores: Stores, ids: Collection[str]) -> int:
     """How many of some configurations have a calculation document."""
-    if not ids:
-        return 0
-    return int(stores.collection("calculations").count({"configuration_id": {"$in": list(ids)}, "latest": True}))
+    return sum(bool(c["latest"]) for c in _by_id(stores.collection("calculations"), ids, ["latest"]))
 
 
 def _add(counts: dict[str, int], name: str, number: int) -> None:
@@ -127,9 +129,10 @@ def _at(document: Mapping[str, Any], name: str) -> Any:
 def _run_by_others(stores: Stores, campaign: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The engine that was asked, and each calculation whose output another one wrote: its audit has failed for that."""
     wanted = ["campaign", "latest", "engine", "fraction", "configuration_id", "relation"]
+    criteria = {"state": AUDIT_FAILED, "audit.findings.code": OTHER_ENGINE}
     found = [
         calculation
-        for calculation in stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted)
+        for calculation in stores.collection("calculations").query(criteria, wanted)
         if calculation["campaign"] == campaign and calculation["latest"]
     ]
     asked = engines_asked(stores, {calculation["configuration_id"] for calculation in found})
@@ -141,11 +144,16 @@ def _run_by_others(stores: Stores, campaign: str) -> Iterator[tuple[str, dict[st
 
 def engines_asked(stores: Stores, ids: Collection[str]) -> dict[str, str]:
     """Engine that each configuration was asked of."""
-    if not ids:
-        return {}
-    configurations = stores.collection("configurations")
-    found = configurations.query({"configuration_id": {"$in": list(ids)}}, ["configuration_id", "engine"])
+    found = _by_id(stores.collection("configurations"), ids, ["engine"])
     return {c["configuration_id"]: c["engine"] for c in found}
+
+
+def _by_id(store: Store, ids: Collection[str], wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Documents of configurations by their ids, a batch at a time: a filter compares each with every id of it."""
+    listed = list(ids)
+    for start in range(0, len(listed), _BATCH):
+        criteria = {"configuration_id": {"$in": listed[start : start + _BATCH]}}
+        yield from store.query(criteria, ["configuration_id", *wanted])
 
 
 def _move(rows: Mapping[tuple[str, float], FractionOverview], asked: str, calculation: Mapping[str, Any]) -> None:
@@ -160,18 +168,17 @@ def _move(rows: Mapping[tuple[str, float], FractionOverview], asked: str, calcul
 
 
 def _take_out(
-    rows: Mapping[tuple[str, float], FractionOverview], stores: Stores, campaign: str, ids: list[str]
+    rows: Mapping[tuple[str, float], FractionOverview], stores: Stores, campaign: str, ids: Collection[str]
 ) -> None:
     """Take configurations and their calculations out of the counts."""
-    criteria = {"configuration_id": {"$in": ids}}
     place: dict[str, FractionOverview] = {}
-    for configuration in stores.collection("configurations").query(criteria, ["configuration_id", *_PLACE]):
+    for configuration in _by_id(stores.collection("configurations"), ids, _PLACE):
         row = rows.get((configuration["engine"], configuration["fraction"]))
         if configuration["campaign"] == campaign and row is not None:
             row.total -= 1
             place[configuration["configuration_id"]] = row
-    wanted = ["configuration_id", "engine", "state", "relation", "latest"]
-    for calculation in stores.collection("calculations").query(criteria, wanted):
+    wanted = ["engine", "state", "relation", "latest"]
+    for calculation in _by_id(stores.collection("calculations"), ids, wanted):
         row = place.get(calculation["configuration_id"])
         if row is not None and calculation["latest"]:
             row.add(calculation["state"], calculation["relation"], -1)

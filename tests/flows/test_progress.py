@@ -50,6 +50,12 @@ def test_the_time_left_is_what_the_rest_takes_if_it_is_like_what_is_finished(wor
     assert progress.seconds_left(NOW) == (None if left is None else pytest.approx(left))
 
 
+def test_of_a_last_one_that_takes_longer_than_usual_nothing_is_said():
+    progress = Progress("vasp", workers=1, total=1, timed=1, seconds=60.0)
+    progress.start("a", busy(progress.started - 3600))
+    assert progress.left_text() == ""
+
+
 def test_a_finished_configuration_is_timed_and_weighed(tmp_path):
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "OUTCAR").write_bytes(b"x" * 3_000_000)

@@ -6,6 +6,7 @@ from valenceflow.stores.failure_groups import failure_groups
 from valenceflow.stores.overview import finished_among, fraction_overviews
 
 ENGINE = "rehearsal:springs"
+WRONG_ENGINE = {"findings": [{"code": "engine", "severity": "failure", "message": "run as vasp, but written by it"}]}
 
 
 def failure(reason, number):
@@ -108,7 +109,7 @@ def test_what_another_engine_wrote_is_counted_where_it_was_asked_for_and_says_wh
     stores.collection("configurations").update(by_engine("vasp", "vasp", ENGINE))
     stores.collection("calculations").update(
         [
-            calculation("a", "audit failed", campaign="asked", configuration_id="c0"),
+            calculation("a", "audit failed", campaign="asked", configuration_id="c0", audit=WRONG_ENGINE),
             calculation("b", "completed", campaign="asked", configuration_id="c2"),
         ]
     )
@@ -122,7 +123,7 @@ def test_what_another_engine_wrote_is_counted_where_it_was_asked_for_and_says_wh
 def test_it_is_seen_too_where_nothing_was_asked_of_the_engine_that_wrote_it(stores):
     stores.collection("configurations").update(by_engine("vasp"))
     stores.collection("calculations").update(
-        [calculation("a", "audit failed", campaign="asked", configuration_id="c0")]
+        [calculation("a", "audit failed", campaign="asked", configuration_id="c0", audit=WRONG_ENGINE)]
     )
     (vasp,) = fraction_overviews(stores, "asked")
     assert (vasp.missing, vasp.run_by) == (0, {ENGINE: 1})
