@@ -87,18 +87,38 @@ def plain_sum(features: Tensor, filters: Tensor, edges: EdgeGeometry) -> Tensor:
 
 
 # In what follows shapes within a block are (n_atoms, width, ...), `grad` is the gradient by the sum, (n_atoms, 4, F),
-# and `q` the projection of its vector part on the edges' directions.
+# and `q` the projection of its vector part on the edges' directions. Arrays over a block's edges live in buffers that
+# every block uses again: fresh memory is cold memory.
 
 
-def _filtered(basis: Tensor, filters: Tensor, block: Block) -> Tensor:
+class _Room:
+    """Buffers for the edges of one block, (largest block, n * n_features)."""
+
+    def __init__(self, features: Tensor, blocks: tuple[Block, ...]) -> None:
+        self._like, self._n_features = features, features.shape[2]
+        self._n_edges = max(block.n_atoms * block.width for block in blocks)
+
+    def of(self, n: int) -> Tensor:
+        """A new buffer of n values per edge and feature."""
+        return self._like.new_empty(self._n_edges, n * self._n_features)
+
+
+def _shaped(buffer: Tensor, block: Block, n: int) -> Tensor:
+    """The part of a buffer that a block fills, (n_atoms, width, n, n_features)."""
+    return buffer[: block.n_atoms * block.width].view(block.n_atoms, block.width, n, -1)
+
+
+def _filtered(basis: Tensor, filters: Tensor, block: Block, out: Tensor) -> Tensor:
     """Filter weights of a block's edges, (n_atoms, width, 3, n_features)."""
-    return torch.mm(basis[block.edges], filters).view(block.n_atoms, block.width, 3, -1)
+    torch.mm(basis[block.edges], filters, out=out[: block.n_atoms * block.width])
+    return _shaped(out, block, 3)
 
 
-def _gathered(features: Tensor, senders: Tensor, block: Block) -> Tensor:
+def _gathered(features: Tensor, senders: Tensor, block: Block, out: Tensor) -> Tensor:
     """Features of a block's senders, (n_atoms, width, 5, n_features)."""
-    rows = features.view(len(features), -1).index_select(0, senders[block.edges])
-    return rows.view(block.n_atoms, block.width, 5, -1)
+    rows = features.view(len(features), -1)
+    torch.index_select(rows, 0, senders[block.edges], out=out[: block.n_atoms * block.width])
+    return _shaped(out, block, 5)
 
 
 def _scatter(total: Tensor, values: Tensor, senders: Tensor, block: Block) -> None:
@@ -118,21 +138,21 @@ def _add_up(products: Tensor, directions: Tensor, total: Tensor) -> None:
     total[:, 1:] += torch.bmm(directions.transpose(1, 2), products[:, :, 0])
 
 
-def _by_weights(sent: Tensor, grad: Tensor, q: Tensor) -> Tensor:
+def _by_weights(sent: Tensor, grad: Tensor, q: Tensor, block: Block, out: Tensor) -> Tensor:
     """Gradient by the filter weights, (n_atoms, width, 3, n_features)."""
-    found = sent.new_empty(*sent.shape[:2], 3, sent.shape[3])
-    torch.mul(sent[:, :, 0], q, out=found[:, :, 0])
-    torch.mul(sent[:, :, 1], grad[:, None, 0], out=found[:, :, 1])
-    torch.mul(sent[:, :, 2], grad[:, None, 1], out=found[:, :, 2])
-    found[:, :, 2].addcmul_(sent[:, :, 3], grad[:, None, 2])
-    found[:, :, 2].addcmul_(sent[:, :, 4], grad[:, None, 3])
-    return found
+    by_b, by_c, by_x = _shaped(out, block, 3).unbind(2)
+    b, c, x, y, z = sent.unbind(2)
+    of_s, of_x, of_y, of_z = grad[:, None].unbind(2)
+    torch.mul(b, q, out=by_b)
+    torch.mul(c, of_s, out=by_c)
+    torch.mul(x, of_x, out=by_x).addcmul_(y, of_y).addcmul_(z, of_z)
+    return out[: block.n_atoms * block.width]
 
 
 def _by_features(weights: Tensor, grad: Tensor, q: Tensor, out: Tensor) -> Tensor:
     """Gradient by the sender's features, (n_atoms, width, 5, n_features)."""
     torch.mul(weights[:, :, 0], q, out=out[:, :, 0])
-    torch.mul(weights[:, :, 1], grad[:, None, 0], out=out[:, :, 1])
+    torch.mul(weights[:, :, 1:2], grad[:, None, :1], out=out[:, :, 1:2])
     torch.mul(weights[:, :, 2:], grad[:, None, 1:], out=out[:, :, 2:])
     return out
 
@@ -154,9 +174,11 @@ class _Sum(torch.autograd.Function):
         ctx.save_for_backward(basis, directions, features, filters, senders)
         ctx.blocks, ctx.training = blocks, training
         total = features.new_empty(len(features), 4, features.shape[2])
+        room = _Room(features, blocks)
+        for_weights, for_sent = room.of(3), room.of(5)
         for block in blocks:
-            weights = _filtered(basis, filters, block)
-            products = _gathered(features, senders, block)
+            weights = _filtered(basis, filters, block, for_weights)
+            products = _gathered(features, senders, block, for_sent)
             products[:, :, :2] *= weights[:, :, :2]
             products[:, :, 2:] *= weights[:, :, 2:]
             _add_up(products, _by_edge(directions, block), total[block.atoms])
@@ -186,13 +208,14 @@ def _for_parameters(
 ) -> tuple[Tensor, Tensor]:
     """Gradients by features and filters alone."""
     by_features, by_filters = torch.zeros_like(features), torch.zeros_like(filters)
+    room = _Room(features, blocks)
+    for_weights, for_sent, for_gradient = room.of(3), room.of(5), room.of(3)
     for block in blocks:
         here = grad[block.atoms]
-        weights = _filtered(basis, filters, block)
-        sent = _gathered(features, senders, block)
+        weights = _filtered(basis, filters, block, for_weights)
+        sent = _gathered(features, senders, block, for_sent)
         q = torch.bmm(_by_edge(directions, block), here[:, 1:])
-        by_weights = _by_weights(sent, here, q).view(-1, filters.shape[1])
-        by_filters.addmm_(basis[block.edges].t(), by_weights)
+        by_filters.addmm_(basis[block.edges].t(), _by_weights(sent, here, q, block, for_gradient))
         _scatter(by_features, _by_features(weights, here, q, out=sent), senders, block)
     return by_features, by_filters
 
@@ -215,13 +238,14 @@ class _Gradients(torch.autograd.Function):
         ctx.blocks = blocks
         by_basis, by_directions = torch.empty_like(basis), torch.empty_like(directions)
         by_features, transposed = torch.zeros_like(features), filters.t()
+        room = _Room(features, blocks)
+        for_weights, for_sent, for_gradient = room.of(3), room.of(5), room.of(3)
         for block in blocks:
             here = grad[block.atoms]
-            weights = _filtered(basis, filters, block)
-            sent = _gathered(features, senders, block)
+            weights = _filtered(basis, filters, block, for_weights)
+            sent = _gathered(features, senders, block, for_sent)
             q = torch.bmm(_by_edge(directions, block), here[:, 1:])
-            by_weights = _by_weights(sent, here, q)
-            torch.mm(by_weights.view(-1, filters.shape[1]), transposed, out=by_basis[block.edges])
+            torch.mm(_by_weights(sent, here, q, block, for_gradient), transposed, out=by_basis[block.edges])
             pointed = sent[:, :, 0].mul_(weights[:, :, 0])
             projected = torch.bmm(pointed, here[:, 1:].transpose(1, 2))
             by_directions[block.edges] = projected.view(-1, 3)
@@ -236,24 +260,30 @@ class _Gradients(torch.autograd.Function):
         d_features = d_features.contiguous()
         by_features, by_filters = torch.zeros_like(features), torch.zeros_like(filters)
         by_grad = torch.empty_like(grad)
+        room = _Room(features, ctx.blocks)
+        for_weights, for_d_weights, for_gradient = room.of(3), room.of(3), room.of(3)
+        for_sent, for_d_sent, for_by_sent = room.of(5), room.of(5), room.of(5)
         for block in ctx.blocks:
             here = grad[block.atoms]
-            weights, d_weights = _filtered(basis, filters, block), _filtered(d_basis, filters, block)
-            sent, d_sent = _gathered(features, senders, block), _gathered(d_features, senders, block)
             along, d_along = _by_edge(directions, block), _by_edge(d_directions, block)
             q, d_q = torch.bmm(along, here[:, 1:]), torch.bmm(d_along, here[:, 1:])
-            by_d_weights = _by_weights(sent, here, q)
-            by_filters.addmm_(d_basis[block.edges].t(), by_d_weights.view(-1, filters.shape[1]))
-            by_weights = _by_weights(d_sent, here, q)
-            by_weights[:, :, 0].addcmul_(sent[:, :, 0], d_q)
-            by_filters.addmm_(basis[block.edges].t(), by_weights.view(-1, filters.shape[1]))
-            by_sent = _by_features(d_weights, here, q, out=torch.empty_like(sent))
+            sent = _gathered(features, senders, block, for_sent)
+            d_sent = _gathered(d_features, senders, block, for_d_sent)
+            by_d_weights = _by_weights(sent, here, q, block, for_gradient)
+            by_filters.addmm_(d_basis[block.edges].t(), by_d_weights)
+            by_weights = _by_weights(d_sent, here, q, block, for_gradient)
+            _shaped(for_gradient, block, 3)[:, :, 0].addcmul_(sent[:, :, 0], d_q)
+            by_filters.addmm_(basis[block.edges].t(), by_weights)
+            weights = _filtered(basis, filters, block, for_weights)
+            d_weights = _filtered(d_basis, filters, block, for_d_weights)
+            by_sent = _by_features(d_weights, here, q, out=_shaped(for_by_sent, block, 5))
             by_sent[:, :, 0].addcmul_(weights[:, :, 0], d_q)
             _scatter(by_features, by_sent, senders, block)
-            pointed = weights[:, :, 0] * sent[:, :, 0]
+            total = by_grad[block.atoms]
+            pointed = torch.mul(weights[:, :, 0], sent[:, :, 0], out=d_q)
+            turned = torch.bmm(d_along.transpose(1, 2), pointed)
             sent[:, :, :2].mul_(d_weights[:, :, :2]).addcmul_(weights[:, :, :2], d_sent[:, :, :2])
             sent[:, :, 2:].mul_(d_weights[:, :, 2:]).addcmul_(weights[:, :, 2:], d_sent[:, :, 2:])
-            total = by_grad[block.atoms]
             _add_up(sent, along, total)
-            total[:, 1:] += torch.bmm(d_along.transpose(1, 2), pointed)
+            total[:, 1:] += turned
         return None, None, by_features, by_filters, None, by_grad, None
