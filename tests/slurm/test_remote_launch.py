@@ -10,7 +10,7 @@ from valenceflow.flows.queues.jobs import ALIVE, of_state
 from valenceflow.flows.queues.submission import hand_over, note_vanished
 from valenceflow.flows.retry import mark_for_retry
 from valenceflow.stores.builders import build_calculations
-from valenceflow.stores.overview import failure_groups
+from valenceflow.stores.failure_groups import failure_groups
 
 ENGINE = "rehearsal:springs"
 
