@@ -35,16 +35,19 @@ def main() -> int:
     """Make the environments that are named, or all; exit code 1 if one could not be made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where to put them")
-    parser.add_argument("names", nargs="*", choices=[*PEERS, []], default=list(PEERS), metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(PEERS)}; default: all")
     options = parser.parse_args()
+    if unknown := sorted(set(options.names) - set(PEERS)):
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}")
     options.folder.mkdir(parents=True, exist_ok=True)
     failed = []
-    for name in options.names:
+    for name in options.names or PEERS:
         try:
             make(options.folder, name)
         except subprocess.CalledProcessError as err:
             failed.append(f"{name}: {err}")
-    print(*failed, sep="\n")
+    for line in failed:
+        print(line, file=sys.stderr)
     return int(bool(failed))
 
 
