@@ -39,7 +39,7 @@ def test_a_leashed_command_runs_as_itself_and_dies_with_its_parent(tmp_path):
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     child = psutil.Process(int(parent.stdout.readline()))
-    for _ in range(100):
+    for _ in range(2000):
         if child.name() == "sleep":
             break
         time.sleep(0.05)
@@ -47,7 +47,7 @@ def test_a_leashed_command_runs_as_itself_and_dies_with_its_parent(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    _, alive = psutil.wait_procs([child], timeout=5)
+    _, alive = psutil.wait_procs([child], timeout=60)
     assert not alive
 
 

@@ -28,6 +28,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pymatgen.io.vasp.inputs.UnknownPotcarWarning"),
 ]
 
+PATIENCE_S = 120
+"""A loaded machine takes its time; a test that passes never waits for it."""
+
 QUICK = {"polling_time_step": 0.1, "monitor_freq": 1}
 
 
@@ -95,7 +98,7 @@ def test_stopcar_ends_a_run(half_sodium, tag, kind):
     process = start(half_sodium, "--steps", "100000")
     wait_for_steps(process, half_sodium, 3)
     (half_sodium / "STOPCAR").write_text(f"{tag} = .TRUE.\n")
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=PATIENCE_S) == 0
     run, outcar = Vasprun(half_sodium / "vasprun.xml"), Outcar(half_sodium / "OUTCAR")
     assert 3 <= len(run.ionic_steps) < 100000
     assert f"{kind} stop encountered!  aborting job" in (half_sodium / "OUTCAR").read_text()
@@ -118,7 +121,7 @@ def test_a_kill_leaves_every_finished_step_on_disk(half_sodium):
     process = start(half_sodium, "--steps", "100000")
     wait_for_steps(process, half_sodium, 5)
     process.send_signal(signal.SIGKILL)
-    assert process.wait(timeout=20) == -signal.SIGKILL
+    assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
     n_steps = (half_sodium / "OSZICAR").read_text().count("F=")
     assert n_steps >= 5
     text = (half_sodium / "OUTCAR").read_text()
@@ -190,10 +193,11 @@ def start(folder, *arguments):
 
 
 def wait_for_steps(process, folder, n_steps):
-    for _ in range(600):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         oszicar = folder / "OSZICAR"
         if oszicar.exists() and oszicar.read_text().count("F=") >= n_steps:
             return
         assert process.poll() is None
         time.sleep(0.02)
-    raise AssertionError
+    raise AssertionError(f"no {n_steps} ionic steps within {PATIENCE_S} s")
