@@ -5,6 +5,7 @@ Used where one process owns the store and others only read and compute (`ingest`
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -104,3 +105,4 @@ def prepare_process() -> None:
     """Ctrl-C is the parent's affair, which lets its workers end; one process uses one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    gc.freeze()  # what was imported stays: no collection need look at it again
