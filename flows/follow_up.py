@@ -109,9 +109,22 @@ def geometry_left(folder: Path, symbols: list[str]) -> tuple[Structure, str] | N
     return Structure(parts[-1].lattices[-1], symbols, parts[-1].frac_coords[-1]), "last complete frame"
 
 
+def geometry_before(folder: Path, symbols: list[str]) -> tuple[Structure, str] | None:
+    """Where a run that finished no ionic step had started from; None if no POSCAR of these sites is left."""
+    for name in ("POSCAR", "POSCAR.orig"):  # custodian keeps the first one under the second name
+        structure = _read_structure(folder, name, symbols)
+        if structure is not None:
+            return structure, name
+    return None
+
+
 def read_contcar(folder: Path, symbols: list[str]) -> Structure | None:
     """The CONTCAR of a run folder, plain or gzipped; None if it is missing, empty, cut off or of other sites."""
-    for path in (folder / "CONTCAR", folder / "CONTCAR.gz"):
+    return _read_structure(folder, "CONTCAR", symbols)
+
+
+def _read_structure(folder: Path, name: str, symbols: list[str]) -> Structure | None:
+    for path in (folder / name, folder / f"{name}.gz"):
         if not path.exists() or path.stat().st_size == 0:
             continue
         try:

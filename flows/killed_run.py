@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 
 from ..inputs.substitution import ChargeSites, Occupants
 from ..stores.documents import RunHistory, StepKind
-from .follow_up import geometry_left
+from .follow_up import geometry_before, geometry_left
 from .start_file import START_FILE, started_runs
 from .step_document import STEP_FILE
 
@@ -52,6 +52,9 @@ def killed_run(folders: Sequence[Path], step: StepKind, sites: ChargeSites) -> K
     except (KeyError, ValueError, IndexError, TypeError):
         return None  # a start file that was cut off or edited: the step starts anew
     left = geometry_left(place, symbols)
+    if left is None and history.killed_folder is not None:
+        # It had itself gone on from a run that was killed: what that one did is not to be done again.
+        left = geometry_before(place, symbols)
     if left is None:
         return None
     structure, source = left

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..stores.builders import supersede
+from ..stores.builders import build_calculations, supersede
 from ..stores.documents import ConfigurationDoc
 from ..stores.relations import LOST
 from .campaign_file import Campaign
@@ -40,8 +40,11 @@ def mark_for_retry(
         raise ValueError(f"campaign {campaign.file.name} has not been started; start it with `valenceflow run`")
     with campaign_lock(campaign.folder):
         stores = campaign_stores(campaign)
+        stores.take_in(alone=True)
         calculations = stores.collection("calculations")
         configurations = with_attempts(campaign, planned)
+        # A launcher that was killed may not have told of what failed last.
+        build_calculations(stores, campaign.cell, configurations)
         marked = []
         for configuration in configurations:
             found = calculations.query_one({"calculation_id": configuration.calculation_id})

@@ -108,6 +108,28 @@ def test_frames_of_all_runs_that_were_killed_one_after_the_other_are_kept_whatev
     assert trajectory.origins.count("killed") == 2 * first["n_ionic_steps"]
 
 
+def test_a_run_killed_in_its_first_step_does_not_lose_what_it_had_gone_on_from(run):
+    """The first one did all its steps; the second one, going on from it, was killed before its first step was done."""
+    _, before = run()
+    first = before["surrogate relax"].result
+    folder = folder_of(first)
+    (folder / STEP_FILE).unlink()
+    again = folder.with_name("job_later")
+    again.mkdir()
+    start = json.loads((folder / START_FILE).read_text())
+    start |= {"order": 2, "history": {**start["history"], "killed_folder": str(folder), "tried": ["went on"]}}
+    (again / START_FILE).write_text(json.dumps(start))
+    (again / "POSCAR").write_bytes(gzip.decompress((folder / "CONTCAR.gz").read_bytes()))
+    (again / "CONTCAR").write_text("")
+    run.stores.docs().remove_docs({"uuid": {"$in": list(run.document.job_uuids.values())}})
+    _, after = run()
+    result = after["surrogate relax"].result
+    assert "went on from the POSCAR of a run that was killed" in result["history"]["tried"]
+    trajectory = step_trajectory(run.stores, run.document.job_uuids["surrogate relax"])
+    assert trajectory.origins.count("killed") == first["n_ionic_steps"]
+    assert trajectory.origins.count("final") < first["n_ionic_steps"]
+
+
 @pytest.mark.parametrize("damage", ["no contcar", "empty contcar", "cut off contcar"])
 def test_a_run_killed_while_contcar_was_rewritten_goes_on_from_its_last_complete_frame(run, damage):
     _, before = run()
