@@ -50,6 +50,16 @@ def test_sodium_orderings_of_the_papers_cell_have_the_published_stabilisers(pape
     assert len(orbits) == 15_622
 
 
+def test_sodium_orderings_of_every_content_are_listed_half_filling_included(paper_cell):
+    group = ordering_group(paper_cell)
+    listed = [working_orbits(group, n_occupied) for n_occupied in range(25)]
+    assert [len(orbits) for orbits in listed[:13]] == [
+        1, 1, 12, 48, 259, 913, 2934, 7293, 15622, 27407, 41344, 52234, 56913
+    ]  # fmt: skip
+    assert sum(map(len, listed)) == 353_049
+    assert sum(int(orbits.multiplicities.sum()) for orbits in listed) == 2**24
+
+
 def test_masks_ascend_and_are_the_smallest_of_their_orbits(paper_cell, paper_orbits):
     group = ordering_group(paper_cell)
     assert (np.diff(paper_orbits.masks.astype(np.int64)) > 0).all()
