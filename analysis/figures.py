@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -92,7 +93,7 @@ def mark_size(fractions: ArrayLike) -> float:
     """
     crowd = int(np.unique(np.asarray(fractions, dtype=float), return_counts=True)[1].max())
     smallest, largest = MARK_POINTS
-    return max(smallest, largest * min(1.0, (ROOMY / crowd) ** 0.5))
+    return max(smallest, largest * min(1.0, math.sqrt(ROOMY / crowd)))
 
 
 def side_by_side(axes: Axes, fractions: ArrayLike, energies: ArrayLike, points: float) -> NDArray[np.float64]:
@@ -109,7 +110,9 @@ def side_by_side(axes: Axes, fractions: ArrayLike, energies: ArrayLike, points: 
     (n,) shifts, at most `MAX_SHIFT`; where there is no room left, marks cover each other after all.
     """
     x, y = np.asarray(fractions, dtype=float), np.asarray(energies, dtype=float)
-    width, height = axes.get_position().size * np.asarray(axes.get_figure(root=True).get_size_inches()) * 72
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes that were given limits belong to one
+    width, height = axes.get_position().size * figure.get_size_inches() * 72
     per_x, per_y = width / float(np.ptp(axes.get_xlim())), height / float(np.ptp(axes.get_ylim()))
     places = np.unique(x)
     room = min([MAX_SHIFT, *(0.4 * np.diff(places))])
@@ -150,8 +153,16 @@ def _marks(
             ours = [i for i, c in enumerate(shown) if c["relation"] == relation and c["audit"]["passed"] == passed]
             if ours:
                 face = colour if passed else "white"
-                style = {"marker": marker, "s": points**2, "facecolor": face, "edgecolor": "black", "linewidth": 0.6}
-                axes.scatter(x[ours], y[ours], zorder=3, **style)
+                axes.scatter(
+                    x[ours],
+                    y[ours],
+                    marker=marker,
+                    s=points**2,
+                    facecolor=face,
+                    edgecolor="black",
+                    linewidth=0.6,
+                    zorder=3,
+                )
         if number:
             axes.scatter([], [], marker=marker, s=36, facecolor=colour, edgecolor="black", label=f"{label} ({number})")
     unfit = sum(not c["audit"]["passed"] and c["relation"] in STYLES for c in shown)
