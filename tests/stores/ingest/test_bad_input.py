@@ -244,7 +244,9 @@ def test_an_archive_writes_nothing_but_outputs_under_their_own_names(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["error.1.tar.gz", "unpacked"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no tar " * 200)])
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", gzip.compress(b"no tar " * 200)], ids=["empty", "no archive", "no tar"]
+)
 def test_a_damaged_archive_leaves_the_run_beside_it_whole(relax_folder, take, content):
     (relax_folder / "error.1.tar.gz").write_bytes(content)
     summary = take(relax_folder)
