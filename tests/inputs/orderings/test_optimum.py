@@ -81,8 +81,9 @@ def papers_optimum(paper_cell, electrostatics):
     return lowest_working_orderings(electrostatics(paper_cell), 16, 5)
 
 
-def test_the_optimum_of_the_papers_cell_is_the_one_that_two_independent_programs_found(papers_optimum):
+def test_the_optimum_of_the_papers_cell_is_the_one_of_a_run_over_every_pair(papers_optimum):
     best = papers_optimum.orderings[0]
+    # All 735,471 charge energies of all 15,622 sodium orderings, without a bound: 17 s.
     assert best.energy == pytest.approx(-7185.432006348, abs=1e-8)
     assert str(best.key) == "3cf3dd.c03c22"
     assert papers_optimum.n_rows == 15_622
