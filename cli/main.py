@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import build, control, doctor, ingest, init, orderings, query, rebuild, run, status
+from . import build, control, doctor, export, ingest, init, orderings, query, rebuild, run, status
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -55,6 +55,7 @@ app.command(name="ingest")(ingest.ingest)
 app.command(name="build")(build.build)
 app.add_typer(orderings.app, name="orderings")
 app.command(name="query")(query.query)
+app.command(name="export")(export.export)
 app.command(name="rebuild")(rebuild.rebuild)
 
 

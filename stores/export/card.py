@@ -1,0 +1,158 @@
+"""The card of a data set (its README.md): what a reader must know to use it without reading our code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..leakage import lines_of
+
+_QUANTITIES = (
+    ("energy", "eV per cell", "extrapolated to zero smearing"),
+    ("forces", "eV/A", "minus the gradient of the energy"),
+    ("stress", "eV/A^3", "positive = tension: derivative of the energy by strain, over the volume (ASE)"),
+    ("moments", "muB", "sign as computed"),
+    ("Bader charges", "e", "positive on cations"),
+    ("positions, lattice", "A", "rows are cell vectors"),
+)
+
+_FORMATS = {
+    "mace": (
+        "`mace/*.xyz`: `REF_energy`, `REF_forces`, `REF_stress` (9 numbers) as above, which are MACE's default keys; "
+        "`mace/E0s.json`: reference energies",
+        "mace_run_train --train_file mace/train.xyz --valid_file mace/valid.xyz --E0s mace/E0s.json "
+        "--compute_stress True --loss stress",
+    ),
+    "chgnet": (
+        "`chgnet/*/`: energies in eV/atom, stresses in kbar with VASP's sign (positive = pressure; CHGNet's loader "
+        "makes GPa with tension positive of them), moments absolute; `chgnet/atom_ref.json`: reference energies, eV",
+        'StructureJsonData("chgnet/train", CrystalGraphConverter(), targets="{targets}")',
+    ),
+    "cpainn": (
+        "`cpainn/*.xyz`: real elements with the column `oxidation_state`, labels as for MACE, moments in `REF_magmoms`",
+        'frames_from_atoms(ase.io.iread("cpainn/train.xyz"), species_map)',
+    ),
+    "parquet": (
+        "`parquet/*.parquet`: one row per frame; units in the schema's metadata",
+        'pyarrow.parquet.read_table("parquet/train.parquet")',
+    ),
+    "aselmdb": (
+        "`aselmdb/*.aselmdb`: ASE's LMDB rows (fairchem, MACE); stress in Voigt order xx yy zz yz xz xy",
+        'AseDBDataset({{"src": ["aselmdb/train.aselmdb"]}})',
+    ),
+}
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """Text of the card.
+
+    Parameters
+    ----------
+    manifest : as in manifest.json.
+    """
+    parts = [
+        f"# {manifest['title']}",
+        *_warning(manifest),
+        "## What it is",
+        *_what(manifest),
+        "## Units and signs",
+        _table(("quantity", "unit", "meaning"), _QUANTITIES),
+        *_formats(manifest),
+        "## Frames",
+        _table(("side", "frames"), manifest["counts"].items()),
+        *_counted("Frames by {name}", manifest["frames_by"], ("step", "formula", "host", "source", "verdict")),
+        "## Left out",
+        _table(("reason", "frames"), manifest["excluded"].items()) if manifest["excluded"] else "Nothing.",
+        *_split(manifest),
+        "## Charge states",
+        *_charge_states(manifest),
+        "## Licence and citation",
+        f"Licence: {manifest['licence'] or 'not stated; ask who gave you this set'}.",
+        manifest["citation"] or "Cite the source of the calculations, and the software named above.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _warning(manifest: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if manifest["engine"].startswith("rehearsal"):
+        lines.append(f"**REHEARSAL, not DFT**: the numbers are of the stand-in `{manifest['engine']}`.")
+    unread = [name for name, found in manifest["formats"].items() if found["read_back_with"] == "not read back"]
+    if unread:
+        lines.append(f"**Not read back** through its own loader: {', '.join(unread)}.")
+    if any(manifest["leakage"].values()):
+        lines.append("**Training leaks** into the other sides; see the leakage report below.")
+    return lines
+
+
+def _what(manifest: Mapping[str, Any]) -> list[str]:
+    protocol = manifest["protocol"] or "not named"
+    labels = ", ".join(f"{name} ({number} frames)" for name, number in manifest["labels"].items())
+    origin = f"Campaigns: {', '.join(manifest['campaigns'])}. " if manifest["campaigns"] else ""
+    return [
+        f"{manifest['n_frames']} frames in {manifest['n_lineages']} lineages, made with {manifest['made_with']}. "
+        f"{origin}Engine: {manifest['engine']} ({', '.join(manifest['engine_versions'])}). Protocol: {protocol}, hash "
+        f"`{manifest['protocol_hash']}`: no frame of another engine or protocol is in it.",
+        f"Every frame has energy and forces; further labels: {labels}.",
+    ]
+
+
+def _formats(manifest: Mapping[str, Any]) -> list[str]:
+    parts = ["## Files", "`splits.csv` names the side and the group of every frame; `manifest.json` has all that "
+             "is said here, and `SHA256SUMS` checks every file (`sha256sum -c SHA256SUMS`)."]  # fmt: skip
+    for name, found in manifest["formats"].items():
+        said, use = _FORMATS[name]
+        how = use.format(targets=manifest["chgnet_targets"])
+        parts.append(f"- {said}. Read back with {found['read_back_with']}.\n\n      {how}")
+    return parts
+
+
+def _split(manifest: Mapping[str, Any]) -> list[str]:
+    split = manifest["split"]
+    held = f" Held out by name: {', '.join(split['held_out'])}." if split["held_out"] else ""
+    return [
+        "## Split",
+        f"By {split['by']}, {' : '.join(map(str, split['fractions']))} for train, valid and test, seed "
+        f"{split['seed']}, stratified by {split['stratify']}, {manifest['n_groups']} groups. A lineage (a "
+        f"configuration with all its steps and attempts) and symmetry-equivalent orderings are never cut.{held}",
+        "Leakage:\n\n" + "\n".join(f"- {line}" for line in lines_of(manifest["leakage"])),
+    ]
+
+
+def _charge_states(manifest: Mapping[str, Any]) -> list[str]:
+    species, references = manifest["species_map"], manifest["reference_energies"]
+    parts = []
+    if manifest["charge_states_encoded"]:
+        rows = [
+            (f"{element}{state}+", number)
+            for element, states in species["states"].items()
+            for state, number in states.items()
+        ]
+        parts.append(
+            f"Encoded for MACE, CHGNet and ASE's database by the map `{species['name']}`: a model knows these states "
+            "by other atomic numbers. Keep the map with every model; structures keep their real elements elsewhere."
+        )
+        parts.append(_table(("charge state", "atomic number in the model"), rows))
+    else:
+        parts.append("Not encoded: every atom goes by its element.")
+    if manifest["couples"]:
+        parts.append(f"Read from moments for {', '.join(manifest['couples'])}. Moments of sites by charge state:")
+        for state, counts in manifest["moments"].items():
+            parts.append(_table((f"{state}: from, muB", "sites"), counts.items()))
+    energies = ", ".join(f"{number}: {energy:.6f}" for number, energy in references["eV_by_model_number"].items())
+    parts.append(
+        f"Reference energies (eV per atom, by atomic number in the model): {energies}. Least squares in double "
+        f"precision on {references['fitted_to']}, charge states of an element tied; residual "
+        f"{1000 * references['rms_residual_ev_per_atom']:.2f} meV/atom."
+    )
+    return parts
+
+
+def _counted(title: str, counts: Mapping[str, Mapping[str, int]], names: tuple[str, ...]) -> list[str]:
+    return [_table((title.format(name=name), "frames"), counts[name].items()) for name in names if name in counts]
+
+
+def _table(header: tuple[str, ...], rows: Any) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,297 @@
+"""A data set for training, made whole or not at all.
+
+    done = export_set(stores, Path("my-set"), ExportOptions(formats=["parquet"]))
+    done.manifest["counts"]          # {"train": 812, "valid": 99, "test": 104}
+
+Everything is written into a folder beside the target, read back, checked, and renamed: under the final name there is
+never a partial set. The same store and options give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...inputs.species import SpeciesMap
+from ..frame_filters import FrameFilters
+from ..frames import Collections, Surrogate
+from ..leakage import LeakageReport, leakage_report
+from ..splits import Split, SplitPolicy, split_frames
+from ..thinning import Thinning
+from .card import card
+from .expected import write_expected
+from .files import Format, FrameFile, file_name, open_files
+from .prepared import prepared_frames
+from .read_back import read_parquet_back
+from .selection import Selection, select_frames
+from .statistics import SetStatistics
+
+MANIFEST, CARD, SPLIT_FILE, SUMS, SPECIES = "manifest.json", "README.md", "splits.csv", "SHA256SUMS", "species.json"
+EXPECTED = ".expected"
+"""Folder with what was meant, while formats are read back."""
+
+_VERSION = 1
+_LINKING_ROUNDS = 3
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, frames done, frames in all."""
+
+ReadBack = Callable[[Path, Sequence[Format], Report], dict[str, str]]
+"""Reads formats of a set's folder back and compares them with its `EXPECTED`; returns format -> loader and version."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is made.
+
+    Attributes
+    ----------
+    formats : one or several.
+    filters, thinning, surrogate : which frames.
+    split : how they are divided.
+    species : map from charge states to model species; one without states leaves every atom its element.
+    title, licence, citation : for the card.
+    """
+
+    formats: Sequence[Format]
+    filters: FrameFilters = field(default_factory=FrameFilters)
+    thinning: Thinning = field(default_factory=Thinning)
+    surrogate: Surrogate = "exclude"
+    split: SplitPolicy = field(default_factory=SplitPolicy)
+    species: SpeciesMap = field(default_factory=lambda: SpeciesMap.shipped("charge-states"))
+    title: str = ""
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class ExportedSet:
+    """What was made.
+
+    Attributes
+    ----------
+    folder : of the set.
+    manifest : content of its manifest.json.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+
+def export_set(
+    stores: Collections,
+    folder: Path,
+    options: ExportOptions,
+    read_back: ReadBack | None = None,
+    report: Report = lambda what, done, total: None,
+    replace: bool = False,
+) -> ExportedSet:
+    """Make a data set.
+
+    Parameters
+    ----------
+    stores : a campaign's or an ingested set's.
+    folder : to be made.
+    options : what is made.
+    read_back : reads the formats back whose loaders need torch (`potentials.reading_back.read_back`); None leaves that
+        out, and the manifest says so. Parquet is read back here in any case.
+    report : progress.
+    replace : a set that is there already gives way once the new one is whole.
+
+    Raises
+    ------
+    ValueError
+        If the folder is taken, nothing is left to export, engines or protocols are mixed, a charge state is not known
+        to the species map, or a loader reads other numbers than were meant.
+    """
+    _check_target(folder, replace)
+    if options.species.knows_charge_states and not options.filters.ambiguous:
+        raise ValueError("charge states can only be encoded where they are resolved: leave ambiguous frames out, or "
+                         "export with --no-charge-states")  # fmt: skip
+    report("choosing frames", 0, 0)
+    selection = select_frames(stores, options.filters, options.thinning, options.surrogate)
+    split, leakage = clean_split(stores, selection, options.split)
+    with _partial_folder(folder) as partial:
+        statistics = _write_frames(stores, partial, options, selection, split, report)
+        checked = _read_everything_back(partial, options.formats, read_back, report)
+        shutil.rmtree(partial / EXPECTED)
+        manifest = _manifest(options, selection, split, leakage, statistics, checked)
+        _write_papers(partial, manifest, selection, split)
+        _put_in_place(partial, folder, replace)
+    return ExportedSet(folder, manifest)
+
+
+def clean_split(stores: Collections, selection: Selection, policy: SplitPolicy) -> tuple[Split, LeakageReport]:
+    """Split; lineages that turn out to hold near-duplicates of each other are put together and it is done again."""
+    together: set[tuple[str, str]] = set()
+    for _ in range(_LINKING_ROUNDS):
+        split = split_frames(selection.entries, policy, sorted(together))
+        leakage = leakage_report(stores, selection.entries, split)
+        if leakage.is_clean or leakage.pairs <= together:
+            break
+        together |= leakage.pairs
+    return split, leakage
+
+
+def _check_target(folder: Path, replace: bool) -> None:
+    if folder.exists() and not (replace and (folder / MANIFEST).is_file()):
+        way = "it is no data set of ours; name another folder" if replace else "name another folder, or use --replace"
+        raise ValueError(f"{folder} exists already: {way}")
+    if not folder.resolve().parent.is_dir():
+        raise ValueError(f"{folder.resolve().parent} does not exist; make it first")
+
+
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside the target, gone at the end whatever happens."""
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.resolve().parent))
+    partial.chmod(0o755)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_frames(
+    stores: Collections,
+    folder: Path,
+    options: ExportOptions,
+    selection: Selection,
+    split: Split,
+    report: Report,
+) -> SetStatistics:
+    statistics, done, total = SetStatistics(), 0, len(selection.entries)
+    (folder / EXPECTED).mkdir()
+    (folder / SPECIES).write_text(_as_json(options.species.model_dump(mode="json")), encoding="utf-8")
+    with_stress = all(entry.has_stress for entry in selection.entries)
+    for side in split.counts:
+        entries = [entry for entry in selection.entries if split.places[entry.frame_id] == side]
+        if not entries:
+            continue
+        with ExitStack() as stack:
+            files: list[FrameFile] = open_files(folder, options.formats, side, with_stress)
+            for file in files:
+                stack.callback(file.close)
+            expected = stack.enter_context((folder / EXPECTED / side).open("wb", buffering=1 << 20))
+            for frame in prepared_frames(stores, entries, options.species):
+                for file in files:
+                    file.write(frame)
+                write_expected(expected, frame)
+                statistics.add(frame, side == "train")
+                done += 1
+                if done % 100 == 0 or done == total:
+                    report("writing frames", done, total)
+    return statistics
+
+
+def _read_everything_back(
+    folder: Path, formats: Sequence[Format], read_back: ReadBack | None, report: Report
+) -> dict[str, str]:
+    checked = {}
+    if "parquet" in formats:
+        for expected in sorted((folder / EXPECTED).iterdir()):
+            read_parquet_back(folder / "parquet" / file_name("parquet", expected.name), expected)
+        checked["parquet"] = f"pyarrow {version('pyarrow')}"
+    rest = [name for name in formats if name != "parquet"]
+    if rest and read_back is not None:
+        checked |= read_back(folder, rest, report)
+    return {name: checked.get(name, "not read back") for name in formats}
+
+
+def _manifest(
+    options: ExportOptions,
+    selection: Selection,
+    split: Split,
+    leakage: LeakageReport,
+    statistics: SetStatistics,
+    checked: dict[str, str],
+) -> dict[str, Any]:
+    filters = {name: sorted(v) if isinstance(v, frozenset) else v for name, v in asdict(options.filters).items()}
+    entries = selection.entries
+    return {
+        "document": "valenceflow data set",
+        "version": _VERSION,
+        "title": options.title or f"{selection.engine} frames of {', '.join(selection.counts['formula'])}",
+        "made_with": f"valenceflow {version('valenceflow')}",
+        "engine": selection.engine,
+        "engine_versions": list(selection.counts["engine_version"]),
+        "protocol": selection.protocol,
+        "protocol_hash": selection.protocol_hash,
+        "campaigns": sorted({entry.campaign for entry in entries if entry.campaign}),
+        "formats": {name: {"read_back_with": checked[name]} for name in options.formats},
+        "counts": split.counts,
+        "n_frames": len(entries),
+        "n_lineages": len({entry.lineage for entry in entries}),
+        "n_groups": len(set(split.groups.values())),
+        "labels": {
+            "stress": sum(entry.has_stress for entry in entries),
+            "magmoms": sum(entry.has_magmoms for entry in entries),
+            "bader_charges": sum(entry.has_bader for entry in entries),
+        },
+        "chgnet_targets": "efsm" if all(entry.has_stress for entry in entries) else "efm",
+        "excluded": selection.excluded,
+        "filters": filters,
+        "surrogate_step": options.surrogate,
+        "thinning": options.thinning.as_dict(),
+        "split": options.split.as_dict(),
+        "leakage": leakage.as_dict(),
+        "frames_by": {name: counts for name, counts in selection.counts.items() if len(counts) < 100},
+        "couples": selection.couples,
+        "moments": statistics.moments(),
+        "charge_states_encoded": options.species.knows_charge_states,
+        "species_map": options.species.model_dump(mode="json") | {"hash": options.species.content_hash},
+        "reference_energies": statistics.reference_energies(options.species),
+        "licence": options.licence,
+        "citation": options.citation,
+    }
+
+
+def _write_papers(folder: Path, manifest: dict[str, Any], selection: Selection, split: Split) -> None:
+    """Split, references, manifest with checksums of every file, card, and checksums of those too."""
+    (folder / SPLIT_FILE).write_text(split.as_csv(selection.entries), encoding="utf-8")
+    references = manifest["reference_energies"]["eV_by_model_number"]
+    for name, file in (("mace", "E0s.json"), ("chgnet", "atom_ref.json")):
+        if (folder / name).is_dir():
+            (folder / name / file).write_text(_as_json(references), encoding="utf-8")
+    manifest["files"] = {
+        str(path.relative_to(folder)): {"sha256": _sha256(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    (folder / MANIFEST).write_text(_as_json(manifest), encoding="utf-8")
+    (folder / CARD).write_text(card(manifest), encoding="utf-8")
+    sums = {name: found["sha256"] for name, found in manifest["files"].items()}
+    sums |= {name: _sha256(folder / name) for name in (MANIFEST, CARD)}
+    (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+
+
+def _put_in_place(partial: Path, folder: Path, replace: bool) -> None:
+    for path in partial.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    if not (replace and folder.exists()):
+        partial.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.resolve().parent))
+    folder.rename(old / folder.name)
+    partial.rename(folder)
+    shutil.rmtree(old)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_json(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,101 @@
+"""What a set says about itself while it is written: reference energies and moments by charge state."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from ...inputs.reference_energies import fit_by_composition
+from ...inputs.species import SpeciesMap
+from .prepared import ExportFrame
+
+_WIDTH = 0.1  # muB
+
+
+@dataclass
+class _Energies:
+    """Mean and sum of squared deviations of energies per atom of one composition."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        step = value - self.mean
+        self.mean += step / self.count
+        self.squares += step * (value - self.mean)
+
+
+class SetStatistics:
+    """Gathers over the frames of a set, in memory that does not grow with it."""
+
+    def __init__(self) -> None:
+        self._energies: dict[bool, dict[tuple[tuple[int, int], ...], _Energies]] = {
+            True: defaultdict(_Energies),
+            False: defaultdict(_Energies),
+        }
+        self._moments: dict[str, Counter[int]] = defaultdict(Counter)
+
+    def add(self, frame: ExportFrame, in_training: bool) -> None:
+        """Take a frame."""
+        numbers, counts = np.unique(frame.arrays.numbers, return_counts=True)
+        composition = tuple(zip(numbers.tolist(), counts.tolist(), strict=True))
+        self._energies[in_training][composition].add(frame.entry.energy_per_atom)
+        magmoms, states = frame.arrays.magmoms, frame.states
+        if magmoms is None or states is None:
+            return
+        bins = np.floor(np.abs(magmoms) / _WIDTH + 1e-9).astype(int)
+        codes, found = np.unique(
+            np.column_stack([frame.arrays.numbers, states, bins]).astype(int), axis=0, return_counts=True
+        )
+        for (number, state, place), count in zip(codes.tolist(), found.tolist(), strict=True):
+            self._moments[f"{chemical_symbols[number]}{abs(state)}{'-' if state < 0 else '+'}"][place] += count
+
+    def reference_energies(self, species: SpeciesMap) -> dict[str, Any]:
+        """Energies by model species, eV, fitted to the training side (to everything where that lacks an element)."""
+        training, rest = self._energies[True], self._energies[False]
+        elements = sorted({number for found in (training, rest) for row in found for number, _ in row})
+        fitted_to = "train"
+        rows = dict(training)
+        if {number for row in training for number, _ in row} != set(elements):
+            fitted_to = "all frames, as train lacks an element"
+            rows = _merged(training, rest)
+        shares = np.zeros((len(rows), len(elements)))
+        for index, composition in enumerate(rows):
+            for number, count in composition:
+                shares[index, elements.index(number)] = count / sum(n for _, n in composition)
+        means = [found.mean for found in rows.values()]
+        weights = np.array([found.count for found in rows.values()])
+        fit = fit_by_composition(elements, shares, means, weights, species)
+        spread = sum(found.squares for found in rows.values()) + float((weights * fit.residuals**2).sum())
+        return {
+            "eV_by_model_number": {str(number): energy for number, energy in sorted(fit.by_species.items())},
+            "fitted_to": fitted_to,
+            "rms_residual_ev_per_atom": float(np.sqrt(spread / weights.sum())),
+        }
+
+    def moments(self) -> dict[str, dict[str, int]]:
+        """Charge state -> lower end of a bin of |moment|, muB -> sites; elements without a moment left out."""
+        return {
+            state: {f"{place * _WIDTH:.1f}": counts[place] for place in sorted(counts)}
+            for state, counts in sorted(self._moments.items())
+            if max(counts) * _WIDTH >= 1.0
+        }
+
+
+def _merged(
+    one: dict[tuple[tuple[int, int], ...], _Energies], other: dict[tuple[tuple[int, int], ...], _Energies]
+) -> dict[tuple[tuple[int, int], ...], _Energies]:
+    merged: dict[tuple[tuple[int, int], ...], _Energies] = {}
+    for key in [*one, *(key for key in other if key not in one)]:
+        parts = [found[key] for found in (one, other) if key in found]
+        count = sum(part.count for part in parts)
+        mean = sum(part.count * part.mean for part in parts) / count
+        squares = sum(part.squares + part.count * (part.mean - mean) ** 2 for part in parts)
+        merged[key] = _Energies(count, mean, squares)
+    return merged

@@ -1,0 +1,78 @@
+"""`export` at the command line: a set from ingested folders, and one line where something must be changed."""
+
+import json
+
+import ase.io
+import pytest
+
+from ..stores.export.conftest import put, relaxation, stores, twelve  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+def store(twelve, tmp_path):  # noqa: F811
+    """A store's file with twelve labelled runs."""
+    return tmp_path / "store.sqlite"
+
+
+def test_a_set_is_made_and_described(store, tmp_path, call):
+    answer = call(
+        "export", "--store", store, "--to", tmp_path / "set", "--format", "mace,parquet", "--no-check", "--every", 2,
+        "--hold-out", "lineage3", "--licence", "CC-BY-4.0",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert "48 frames in 6 groups" in answer.out
+    assert "24  thinned" in answer.out
+    assert "mace: NOT read back" in answer.out
+    assert "leakage between the sides: none" in answer.out
+    assert "Licence: CC-BY-4.0." in (tmp_path / "set" / "README.md").read_text()
+    assert len(ase.io.read(tmp_path / "set" / "mace" / "benchmark.xyz", index=":")) == 8
+
+
+def test_json_is_the_manifest(store, tmp_path, call):
+    answer = call("export", "--store", store, "--to", tmp_path / "set", "--format", "parquet", "--json")
+    assert json.loads(answer.out) == json.loads((tmp_path / "set" / "manifest.json").read_text())
+
+
+def test_few_groups_and_a_rehearsal_are_said(put, tmp_path, call):  # noqa: F811
+    put("a", relaxation(0), engine="rehearsal:springs")
+    answer = call("export", "--store", tmp_path / "store.sqlite", "--to", tmp_path / "set", "--format", "parquet")
+    assert answer.out.startswith("REHEARSAL, not DFT: rehearsal:springs")
+    assert "nothing in valid, test: there are only 1 groups, and none is ever cut" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "mace"], "say where to: --to FOLDER"),
+        (["--to", "set"], "say which format"),
+        (["--to", "set", "--format", "xyz"], "format 'xyz' is unknown"),
+        (["--to", "set", "--format", "mace", "--keep", "all"], "filter 'all' is unknown"),
+        (["--to", "set", "--format", "mace", "--keep", "drifted", "--leave-out", "drifted"], "not both"),
+        (["--to", "set", "--format", "mace", "--fractions", "1"], "give three for train"),
+        (["--to", "set", "--format", "mace", "--fractions", "a,b"], "give three numbers"),
+        (["--to", "set", "--format", "mace", "--split-by", "frame"], "grouping 'frame' is unknown"),
+        (["--to", "set", "--format", "mace", "--stratify", "x"], "stratification 'x' is unknown"),
+        (["--to", "set", "--format", "mace", "--species-map", "mine"], "unknown species map 'mine'"),
+        (["--to", "set", "--format", "mace", "--elements", "Na,Xx"], "'Xx' is no element symbol"),
+        (["--to", "set", "--format", "mace", "--engine", "gpaw"], "another engine (72)"),
+        (["--to", "set", "--format", "mace", "--formula", "LiFePO4"], "another composition (72)"),
+        (["--to", "set", "--format", "mace", "--surrogate", "both"], "choose exclude or only"),
+        (["--to", "set", "--format", "mace", "--hold-out", "nobody"], "held out: nobody"),
+        (["--to", "no/where/set", "--format", "mace"], "does not exist; make it first"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(arguments, said, store, tmp_path, monkeypatch, refused):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert said in refused("export", "--store", store, *arguments)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_set_is_read_back_through_the_trainers_loaders(store, tmp_path, call):
+    answer = call(
+        "export", "--store", store, "--to", tmp_path / "set", "--format", "mace,chgnet,cpainn,parquet,aselmdb"
+    )
+    assert answer.code == 0, answer.err
+    for line in ("mace: read back with mace-torch", "chgnet: read back with chgnet", "aselmdb: read back with mace"):
+        assert line in answer.out

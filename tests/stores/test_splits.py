@@ -1,0 +1,141 @@
+"""Splits: groups are never cut, what leaks is counted, and a random split of frames leaks where ours does not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from valenceflow.stores.export.data_set import clean_split
+from valenceflow.stores.export.selection import select_frames
+from valenceflow.stores.frame_entries import FrameEntry
+from valenceflow.stores.frame_filters import FrameFilters
+from valenceflow.stores.frames import iter_frames
+from valenceflow.stores.leakage import leakage_report, neighbour_fingerprint
+from valenceflow.stores.splits import SPLITS, Split, SplitPolicy, random_frame_split, split_frames
+from valenceflow.stores.thinning import Thinning
+
+from .export.conftest import put, relaxation, stores, twelve  # noqa: F401 - fixtures
+
+
+def entry(number, lineage, **changes):
+    fields = {
+        "frame_id": f"{lineage}-{number:06d}", "run_id": lineage, "number": number, "block_id": "b", "row": 0,
+        "lineage": lineage, "configuration_id": None, "calculation_id": None, "campaign": None, "host": None,
+        "fraction": None, "working_key": None, "intended_key": None, "formula": "NaFePO4", "step": "relax",
+        "is_last": False, "n_sites": 28, "energy": -1.0, "energy_per_atom": -1.0 + 1e-3 * number, "max_force": 0.1,
+        "volume": 300.0, "has_stress": True, "has_magmoms": True, "has_bader": False, "source": "campaign",
+        "engine": "vasp", "engine_version": None, "protocol": None, "protocol_hash": "p",
+    }  # fmt: skip
+    return FrameEntry(**{**fields, **changes})
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from("ABC")), min_size=3, max_size=40), st.integers(0, 9))
+def test_lineages_and_orderings_are_never_cut_and_order_does_not_matter(sizes, seed):
+    entries = [
+        entry(n, f"lineage{k}", formula=formula, host="h", intended_key=f"{formula}{k // 2}")
+        for k, (size, formula) in enumerate(sizes)
+        for n in range(size)
+    ]
+    policy = SplitPolicy(seed=seed)
+    split = split_frames(entries, policy)
+    for field in ("lineage", "ordering"):
+        sides = {}
+        for e in entries:
+            sides.setdefault(getattr(e, field), set()).add(split.places[e.frame_id])
+        assert all(len(found) == 1 for found in sides.values())
+    assert split_frames(entries[::-1], policy).places == split.places
+    assert set(split.places) == {e.frame_id for e in entries}
+
+
+def test_proportions_are_kept_in_every_stratum():
+    entries = [entry(n, f"{f}{k}", formula=f) for f in ("A", "B") for k in range(200) for n in range(5)]
+    split = split_frames(entries, SplitPolicy())
+    for formula in ("A", "B"):
+        counts = [sum(split.places[e.frame_id] == side for e in entries if e.formula == formula) for side in SPLITS]
+        assert np.allclose(np.array(counts) / 1000, (0.8, 0.1, 0.1), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("by", "field"), [("working ordering", "working_key"), ("composition", "formula"), ("host", "host")]
+)
+def test_coarser_groups_are_not_cut_either(by, field):
+    entries = [entry(0, f"lineage{k}", **{"host": "h", field: f"g{k % 12}"}) for k in range(60)]
+    split = split_frames(entries, SplitPolicy(by=by, stratify="none"))
+    sides = {}
+    for e in entries:
+        sides.setdefault(getattr(e, field), set()).add(split.places[e.frame_id])
+    assert all(len(found) == 1 for found in sides.values())
+    assert set(split.places.values()) == set(SPLITS)
+
+
+def test_another_seed_is_another_draw():
+    entries = [entry(0, f"lineage{k}") for k in range(40)]
+    assert split_frames(entries, SplitPolicy(seed=1)).places != split_frames(entries, SplitPolicy(seed=2)).places
+
+
+def test_benchmarks_are_held_out_with_their_groups():
+    entries = [entry(n, f"lineage{k}", campaign=f"c{k}") for k in range(10) for n in range(3)]
+    split = split_frames(entries, SplitPolicy(held_out=("c4", "lineage7-000001")))
+    held = {e.lineage for e in entries if split.places[e.frame_id] == "benchmark"}
+    assert held == {"lineage4", "lineage7"}
+    with pytest.raises(ValueError, match="held out: nothing is no frame"):
+        split_frames(entries, SplitPolicy(held_out=("nothing",)))
+
+
+@pytest.mark.parametrize("fractions", [(0.8, 0.1), (0.9, 0.2, -0.1), (0.5, 0.1, 0.1)])
+def test_fractions_must_sum_to_one(fractions):
+    with pytest.raises(ValueError, match="give three for train, valid and test"):
+        SplitPolicy(fractions=fractions)
+
+
+def test_a_random_split_of_frames_leaks_where_ours_does_not(twelve):  # noqa: F811
+    entries = select_frames(twelve, FrameFilters()).entries
+    ours = leakage_report(twelve, entries, split_frames(entries, SplitPolicy()))
+    theirs = leakage_report(twelve, entries, random_frame_split(entries, SplitPolicy()))
+    assert ours.is_clean
+    assert theirs.lineages_cut >= 5
+    assert theirs.near_duplicates >= 10
+
+
+def test_a_symmetry_image_in_another_lineage_is_found(stores, put):  # noqa: F811
+    frames = relaxation(0)
+    put("one", frames, lineage="a")
+    turned = []
+    order = np.r_[1, 0, 2, 3, 4, 5, np.arange(6, 10)[::-1], np.arange(10, 26)[::-1]]
+    rotation = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    for frame in frames:
+        scaled = (np.array(frame.scaled_positions) + 0.37)[order]
+        lattice = np.array(frame.lattice) @ rotation
+        changes = {"lattice": lattice, "scaled_positions": scaled, "positions": scaled @ lattice}
+        turned.append(type(frame)(**{**{f: getattr(frame, f) for f in frame.__dataclass_fields__}, **changes}))
+    put("two", turned, lineage="b")
+    put("three", relaxation(9), lineage="c")
+    one, two, three = (
+        next(f for f in iter_frames(stores) if f.doc["run_id"] == name) for name in ("one", "two", "three")
+    )
+    assert np.allclose(neighbour_fingerprint(one), neighbour_fingerprint(two), atol=1e-9)
+    assert not np.allclose(neighbour_fingerprint(one), neighbour_fingerprint(three), atol=0.05)
+    entries = select_frames(stores, FrameFilters()).entries
+    apart = Split({e.frame_id: "test" if e.lineage == "b" else "train" for e in entries}, {})
+    report = leakage_report(stores, entries, apart)
+    assert (report.lineages_cut, report.copies, report.near_duplicates) == (0, 0, 6)
+    assert report.pairs == {("b", "a")}
+    assert clean_split(stores, select_frames(stores, FrameFilters()), SplitPolicy(seed=4))[1].is_clean
+    together = split_frames(entries, SplitPolicy(), [("a", "b")])
+    assert leakage_report(stores, entries, together).is_clean
+
+
+def test_copies_by_key_are_counted_across_a_random_split():
+    entries = [entry(0, f"lineage{k}", host="h", intended_key=f"k{k // 4}", formula=f"F{k}") for k in range(40)]
+    assert leakage_report(None, entries, random_frame_split(entries, SplitPolicy())).copies > 0
+    assert leakage_report(None, entries, split_frames(entries, SplitPolicy())).copies == 0
+
+
+def test_thinning_keeps_the_ends_and_what_differs():
+    run = [entry(n, "a", energy_per_atom=-float(n), max_force=1.0 / (n + 1)) for n in range(11)]
+    assert [e.number for e in Thinning(every=4).kept(run)] == [0, 4, 8, 10]
+    assert [e.number for e in Thinning(energy=2.5).kept(run)] == [0, 3, 6, 9, 10]
+    assert [e.number for e in Thinning(force=0.45).kept(run)] == [0, 1, 10]
+    assert list(Thinning().kept(run)) == run
+    with pytest.raises(ValueError, match="give every >= 1"):
+        Thinning(every=0)
