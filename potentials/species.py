@@ -3,6 +3,8 @@
 from ..inputs.species import (
     LARGEST_NUMBER,
     OXIDATION_STATE,
+    FloatArray,
+    IntArray,
     SpeciesMap,
     as_states,
     check_balanced,
@@ -15,6 +17,8 @@ from ..inputs.species import (
 __all__ = [
     "LARGEST_NUMBER",
     "OXIDATION_STATE",
+    "FloatArray",
+    "IntArray",
     "SpeciesMap",
     "as_states",
     "check_balanced",
