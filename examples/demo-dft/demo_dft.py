@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,4 +145,5 @@ def documents(points: list[Point], protocol: Protocol, stores: Stores) -> dict[s
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    warnings.filterwarnings("ignore", "cd is deprecated")  # jobflow 0.4.0 enters its folders by monty's `cd`
     raise SystemExit(main())

@@ -77,7 +77,7 @@ def row(campaign: Campaign, point: Point, document: dict[str, Any] | None) -> di
         return known | {"relation": f"failed: {document['reason']}", "starts": document["corrections"]}
     by_parent = dict(zip(document["site_order"], document["magmoms"], strict=True))
     details = document["engine_details"]
-    wanted = ("start", "used", "energy", "converged", "iterations", "hops", "cpu_s")
+    wanted = ("start", "used", "energy", "converged", "iterations", "hops")
     return known | {
         "relation": document["achieved"]["relation"],
         "moments": [round(by_parent[i], 3) for i in document["redox_sites"]],
@@ -141,11 +141,12 @@ def table(rows: Sequence[dict[str, Any]], found: dict[str, Agreement], known: di
     names = ("gpaw", *NAMES)
     columns = {name: relative(column(rows, name)) for name in names}
     parameters = known.get("parameters", {})
+    mesh = " ".join(map(str, parameters.get("k_mesh", ())))
     lines = [
         "Charge orderings of Na2Fe4P4O16, energies in eV per cell (4 formula units) above the lowest of their column.",
         f"GPAW {known.get('gpaw', '?')}, protocol {known['protocol']} ({known['protocol_hash']}), plane waves up to "
-        f"{parameters.get('cutoff_ev', '?')} eV, k-mesh {parameters.get('k_mesh', '?')}, single points at gallium "
-        "geometries of pretrained CHGNet.",
+        f"{parameters.get('cutoff_ev', 0):g} eV, k-mesh {mesh}, single points at gallium geometries of pretrained "
+        "CHGNet.",
         "",
         "| key | meant | moments found (muB) | ordering | GPAW | CHGNet, iron | CHGNet, gallium | CHGNet, relaxed | "
         "electrostatics / 11.4 |",
