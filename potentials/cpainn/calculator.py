@@ -12,8 +12,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
 
-from ..species import OXIDATION_STATE, IntArray
+from ..species import OXIDATION_STATE
 from .checkpoint import TrainedModel, load_model
 from .crystals import Crystal
 
@@ -43,7 +44,7 @@ class CPaiNNCalculator(Calculator):
         self.trained = trained
         trained.model.eval().requires_grad_(False)
         self._known = np.array(trained.species, dtype=np.int64)
-        self._species: IntArray | None = None
+        self._labels: NDArray[Any] | None = None
 
     @classmethod
     def from_file(
@@ -55,8 +56,7 @@ class CPaiNNCalculator(Calculator):
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """Changes since the last calculation; ASE itself does not look at labels, and would return stale numbers."""
         changes: list[str] = super().check_state(atoms, tol=tol)  # type: ignore[no-untyped-call]
-        # A change of anything else leads to a new calculation, which reads the labels anyway.
-        if not changes and not np.array_equal(self._species_of(atoms), self._species):  # type: ignore[arg-type]
+        if not _same_labels(atoms.arrays.get(OXIDATION_STATE), self._labels):
             changes.append(OXIDATION_STATE)
         return changes
 
@@ -79,7 +79,8 @@ class CPaiNNCalculator(Calculator):
         crystal = Crystal(species, here.positions, here.cell.array, here.pbc, here.get_chemical_formula())
         model = self.trained.model
         found = model.predict(model.batch([crystal]))
-        self._species = species
+        labels = here.arrays.get(OXIDATION_STATE)
+        self._labels = None if labels is None else labels.copy()
         self.results = self._results(found.energies, found.forces, found.stresses, found.magmoms, found.charges)
         if not here.pbc.all():
             del self.results["stress"]
@@ -96,7 +97,7 @@ class CPaiNNCalculator(Calculator):
             "charges": charges,
         }
 
-    def _species_of(self, atoms: Atoms) -> IntArray:
+    def _species_of(self, atoms: Atoms) -> NDArray[np.int64]:
         species = self.trained.species_map.encode_atoms(atoms)
         strange = np.setdiff1d(species, self._known)
         if strange.size:
@@ -107,10 +108,16 @@ class CPaiNNCalculator(Calculator):
             )
         return species
 
-    def _named(self, numbers: IntArray) -> str:
+    def _named(self, numbers: NDArray[np.int64]) -> str:
         real, states = self.trained.species_map.decode(numbers)
         names = [
             chemical_symbols[number] + ("" if np.isnan(state) else f"{abs(int(state))}{'-' if state < 0 else '+'}")
             for number, state in zip(real, states, strict=True)
         ]
         return ", ".join(names)
+
+
+def _same_labels(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")

@@ -20,8 +20,8 @@ from .settings import ModelSettings
 N_SPECIES = 119
 """Rows of the embedding: atomic numbers 0 to 118."""
 
-_CPU_BLOCK, _GPU_BLOCK = 1 << 17, 1 << 25
-"""Filter weights computed at once: half a megabyte stays in a core's cache; a GPU has the memory and wants more."""
+_CPU_BLOCK, _GPU_BLOCK = 3 << 16, 1 << 25
+"""Filter weights computed at once: less than a megabyte stays near a core; a GPU has the memory and wants more."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from .losses import TARGETS, Deviations, ErrorSums, Labels, TargetError, count_l
 from .model import CPaiNN
 from .settings import LossWeights
 
-_CPU_ATOMS, _GPU_ATOMS = 128, 8192
+_CPU_ATOMS, _GPU_ATOMS = 512, 8192
 
 
 class TrainingDivergedError(ValueError):

@@ -72,8 +72,7 @@ class TrainingSettings(_Frozen):
         default=None,
         ge=1,
         description="a batch goes through the model in passes of at most so many atoms (or one frame) and their "
-        "gradients are summed, which changes memory and speed only; None: 128 on a CPU, where it fits the cache, 8192 "
-        "on a GPU",
+        "gradients are summed, which changes memory and speed only; None: 512 on a CPU, 8192 on a GPU",
     )
     references: Literal["elements", "mean"] = Field(
         default="elements",
