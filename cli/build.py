@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .ingest import cores, own_couples
+from .ingest import cores, only_writer, own_couples
 from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def build(
     place = find_place(campaign, store)
     stores, processes = place.stores, workers or cores()
     done: dict[str, Any] = {}
-    with _only_writer(place, store), _Bars(shown=not as_json) as bars:
+    with only_writer(stores, _folder(place, store)), _Bars(shown=not as_json) as bars:
         done["calculations"] = build_store_calculations(stores)
         done |= _build_frames(stores, bars, processes)
         changes = {"fit": fit_windows, "published": published_windows}
@@ -68,18 +67,8 @@ def build(
         typer.echo(line)
 
 
-@contextmanager
-def _only_writer(place: Place, store: Path | None) -> Iterator[None]:
-    """Where one process alone may write, that is whoever holds the campaign's lock; elsewhere nobody need wait."""
-    folder = place.folder if place.folder is not None else None if store is None else store.resolve().parent
-    if folder is None or not place.stores.has_inbox:
-        yield
-        return
-    from ..flows.lock import campaign_lock  # noqa: PLC0415
-
-    with campaign_lock(folder):
-        place.stores.take_in(alone=True)
-        yield
+def _folder(place: Place, store: Path | None) -> Path | None:
+    return place.folder if place.folder is not None else None if store is None else store.resolve().parent
 
 
 def _build_frames(stores: Stores, bars: _Bars, processes: int) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -96,8 +97,9 @@ def ingest(
     if total == 0:
         named = ", ".join(str(path) for path in paths or [])
         raise ValueError(f"nothing to ingest below {named}: no vasprun.xml, no TaskDoc, no data set")
-    _remember_couples(stores, options, given=couples is not None)
-    with _Bar(total, shown=not as_json) as bar:
+    assert store is not None
+    with only_writer(stores, store.resolve().parent), _Bar(total, shown=not as_json) as bar:
+        _remember_couples(stores, options, given=couples is not None)
         summary = take_in(stores, chain(found, jobs or ()), options, workers or cores(), again, bar.advance)
     stores.close()
     if as_json:
@@ -119,6 +121,19 @@ def _open(store: Path | None) -> Stores:
     if not store.resolve().parent.is_dir():
         raise ValueError(f"--store {store}: the folder {store.resolve().parent} does not exist; make it first")
     return sqlite_stores(store.resolve())
+
+
+@contextmanager
+def only_writer(stores: Stores, folder: Path | None) -> Iterator[None]:
+    """Where one process alone may write, that is whoever holds the campaign's lock; elsewhere nobody need wait."""
+    if folder is None or not stores.has_inbox:
+        yield
+        return
+    from ..flows.lock import campaign_lock  # noqa: PLC0415
+
+    with campaign_lock(folder):
+        stores.take_in(alone=True)
+        yield
 
 
 def cores() -> int:
