@@ -1,10 +1,11 @@
-"""`valenceflow query`: calculations as a table or JSON, filtered."""
+"""`valenceflow query`: calculations and frames as a table, JSON, CSV or Parquet, filtered."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..stores.connect import Stores
+    from ..stores.query import Question
 
 DEFAULT_COLUMNS = "x,meant,achieved,ordering,state,energy_per_fu,max_force,engine"
+FRAME_COLUMNS = "frame_id,formula,x,step,label.verdict,energy_per_atom,max_force,engine"
+FORMATS = ("table", "json", "csv", "parquet")
 ORDERINGS = {LOST_ORDERING: LOST, AS_MEANT: COUNTING} | {
     relation: (relation,) for relation in (*COUNTING, *LOST, "not read")
 }
@@ -46,9 +50,19 @@ def query(
     state: Annotated[
         str | None, typer.Option(help="completed, failed, or 'audit failed'.", autocompletion=complete_state)
     ] = None,
+    formula: Annotated[str | None, typer.Option(help="Formula, e.g. Na2Fe3P3O12, however many units.")] = None,
+    host: Annotated[str | None, typer.Option(help="Host, e.g. olivine-NaFePO4.")] = None,
     engine: Annotated[
         str | None, typer.Option(help="Engine, e.g. vasp or rehearsal:chgnet.", autocompletion=complete_engine)
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help='Condition on any field: "energy_above_hull < 0.02 and n_high in (4, 8)".', show_default=False
+        ),
+    ] = None,
+    mongo: Annotated[str | None, typer.Option(help="MongoDB filter as JSON, on top.", show_default=False)] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Ask for frames instead of calculations.")] = False,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -58,53 +72,79 @@ def query(
         ),
     ] = None,
     sort: Annotated[
-        str, typer.Option(help="Column or field to sort by; a leading - turns it round.", autocompletion=complete_sort)
-    ] = "energy_per_fu",
+        str | None,
+        typer.Option(
+            help="Column or field to sort by; a leading - turns it round.",
+            autocompletion=complete_sort,
+            show_default="energy_per_fu; frames: frame_id",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most this many; 0: all.")] = 0,
+    form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "table",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write instead of the screen.", show_default=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show calculations of a campaign or a store."""
+    """Show calculations or frames of a campaign or a store."""
     from ..flows.engines import ENGINES  # noqa: PLC0415 - pymatgen
+    from ..stores.query import Question, find  # noqa: PLC0415 - pymatgen
 
+    form = "json" if as_json else form
+    _check_words(ordering, state, form, frames)
     place = find_place(campaign, store)
-    _check_words(ordering, state)
-    calculations = place.stores.collection("calculations")
-    engines = sorted(calculations.distinct("engine"))
+    question = Question(
+        kind="frames" if frames else "calculations",
+        campaign=place.name,
+        formula=formula,
+        x=x,
+        ordering=ordering,
+        host=host,
+        engine=engine,
+        state=state,
+        where=where,
+        names=SHORT_NAMES,
+        mongo=_mongo(mongo),
+    )
+    engines = sorted(place.stores.collection(question.kind).distinct("engine"))
     if engine is not None and engine not in (known := sorted({*ENGINES, *engines})):
         raise ValueError(f"--engine {engine!r} is unknown; choose one of {', '.join(known)}")
-    criteria = _criteria(place.name, x, ordering, state, engine)
-    fields = [_field(name) for name in (columns or DEFAULT_COLUMNS).split(",") if name.strip()]
-    by = _field(sort.lstrip("-"))
-    _check_fields(calculations.query_one({}), [*fields, by])
+    default = FRAME_COLUMNS if frames else DEFAULT_COLUMNS
+    fields = [question.field(name) for name in (columns or default).split(",") if name.strip()]
     # Energies of different engines cannot be compared: they are never sorted among each other.
-    order: dict[str, Any] = {"engine": 1, by: -1 if sort.startswith("-") else 1}
-    found = calculations.query(criteria, properties=[*fields, "engine"], sort=order, limit=limit)
-    rows = [{name: _value(document, name) for name in dict.fromkeys([*fields, "engine"])} for document in found]
-    if as_json:
-        typer.echo(json.dumps([{name: row[name] for name in fields} for row in rows], indent=1, default=str))
+    by = sort or ("frame_id" if frames else "energy_per_fu")
+    rows = list(find(place.stores, question, list(dict.fromkeys([*fields, "engine"])), by, limit))
+    if form != "table" or output is not None:
+        from .query_output import write_rows  # noqa: PLC0415 - start-up
+
+        write_rows([{name: row[name] for name in fields} for row in rows], fields, form, output)
         return
     _say_whose_numbers(engines if engine is None else [engine])
-    _print_table(rows, fields, may_go=columns is None)
+    _print_table(rows, fields, may_go=columns is None, what="frame" if frames else "calculation")
     if engine is not None and not rows:
-        _say_where_there_are_some(place.stores, criteria)
+        _say_where_there_are_some(place.stores, question)
 
 
-def _field(name: str) -> str:
-    """The field that a column shows; a field's own name is taken as well."""
-    return SHORT_NAMES.get(name.strip(), name.strip())
+def _mongo(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as err:
+        raise ValueError(f"--mongo {text!r}: not readable as JSON: {err}") from err
+    if not isinstance(found, dict):
+        raise ValueError(f'--mongo {text!r}: give an object, such as {{"n_high": {{"$gt": 4}}}}')
+    return found
 
 
-def _check_words(ordering: str | None, state: str | None) -> None:
-    for option, value, known in (("--ordering", ordering, ORDERINGS), ("--state", state, STATES)):
+def _check_words(ordering: str | None, state: str | None, form: str, frames: bool) -> None:
+    orderings = (AS_MEANT, LOST_ORDERING) if frames else tuple(ORDERINGS)
+    asked = (("--ordering", ordering, orderings), ("--state", state, STATES), ("--format", form, FORMATS))
+    for option, value, known in asked:
         if value is not None and value not in known:
             raise ValueError(f"{option} {value!r} is unknown; choose one of {', '.join(known)}")
-
-
-def _check_fields(example: Mapping[str, Any] | None, names: Sequence[str]) -> None:
-    for name in names:
-        if example is not None and name.split(".")[0] not in example:
-            there = ", ".join(sorted({*SHORT_NAMES, *example}))
-            raise ValueError(f"no field {name!r} in a calculation; there are {there}")
+    if frames and state is not None:
+        raise ValueError("--state is of calculations; leave it or --frames out")
 
 
 def _say_whose_numbers(engines: Sequence[str]) -> None:
@@ -115,56 +155,16 @@ def _say_whose_numbers(engines: Sequence[str]) -> None:
         typer.echo(f"engines {', '.join(engines)}: their energies cannot be compared; choose one with --engine")
 
 
-def _say_where_there_are_some(stores: Stores, criteria: Mapping[str, Any]) -> None:
+def _say_where_there_are_some(stores: Stores, question: Question) -> None:
     """What the same question finds under other engines, where it finds nothing under the one asked for."""
-    calculations = stores.collection("calculations")
-    others = {name: value for name, value in criteria.items() if name != "engine"}
-    for engine in sorted(calculations.distinct("engine", others)):
-        number = int(calculations.count({**others, "engine": engine}))
-        typer.echo(f"none of engine {criteria['engine']}; there {'is' if number == 1 else 'are'} {number} of {engine}")
+    collection = stores.collection(question.kind)
+    others = replace(question, engine=None).criteria(stores)
+    for engine in sorted(collection.distinct("engine", others)):
+        number = int(collection.count({"$and": [others, {"engine": engine}]}))
+        typer.echo(f"none of engine {question.engine}; there {'is' if number == 1 else 'are'} {number} of {engine}")
 
 
-def _criteria(
-    name: str | None, x: str | None, ordering: str | None, state: str | None, engine: str | None
-) -> dict[str, Any]:
-    criteria: dict[str, Any] = {"latest": True}
-    if name is not None:
-        criteria["campaign"] = name
-    if x is not None:
-        low, high = _range(x)
-        criteria["fraction"] = {"$gte": low, "$lte": high}
-    if ordering is not None:
-        criteria["relation"] = {"$in": list(ORDERINGS[ordering])}
-    if state is not None:
-        criteria["state"] = state
-    if engine is not None:
-        criteria["engine"] = engine
-    return criteria
-
-
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        first = _number(low) if low.strip() else 0.0
-        last = _number(high) if high.strip() else (1.0 if ":" in text else first)
-    except (ValueError, ZeroDivisionError) as err:
-        raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
-    slack = 1e-3
-    return first - slack, last + slack
-
-
-def _number(text: str) -> float:
-    return float(Fraction(text.replace(" ", "")))
-
-
-def _value(document: Mapping[str, Any], name: str) -> Any:
-    value: Any = document
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], may_go: bool) -> None:
+def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], may_go: bool, what: str) -> None:
     """A table, its headers over two lines where that helps, else one value a line, so that no number is cut.
 
     Columns that were not asked for by name may go.
@@ -174,7 +174,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], may_g
     from .tables import first_that_fits, print_lines  # noqa: PLC0415
 
     engines = {str(row["engine"]) for row in rows}
-    footer = counted(len(rows), "calculation")
+    footer = counted(len(rows), what)
     if len(engines) == 1 and may_go:  # said once, below the table
         fields = [name for name in fields if name != "engine"]
         footer += f", engine {engines.pop()}"

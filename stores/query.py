@@ -1,0 +1,214 @@
+"""Questions to calculations and frames: readable filters, documents or a DataFrame.
+
+    question = Question("calculations", x="1/2:2/3", ordering="as meant", where="energy_above_hull < 0.02")
+    for document in find(stores, question, columns=["intended_key", "energy_per_fu"], sort="energy_per_fu"):
+        ...
+    table = data_frame(stores, Question("frames", engine="vasp"), ["formula", "energy_per_atom", "label.verdict"])
+
+`Question(mongo={...})` lays a raw MongoDB filter on top. Dots go into a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from .documents import ChargeOrderedCalculationDoc
+from .frames import Collections, FrameDoc, FrameLabel
+from .relations import COUNTING, LOST
+from .where import where
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Kind = Literal["calculations", "frames"]
+_MODELS = {"calculations": ChargeOrderedCalculationDoc, "frames": FrameDoc}
+_SLACK = 1e-3  # fractions are asked for as 0.333 and kept as 1/3
+ORDERINGS = {"lost": LOST, "as meant": COUNTING} | {name: (name,) for name in (*COUNTING, *LOST, "not read")}
+"""What an ordering is asked for by -> relations of calculations."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for; None asks for everything.
+
+    Attributes
+    ----------
+    kind : calculations (their latest attempts) or frames.
+    campaign, host, engine, state : equal to these; only calculations have a state.
+    formula : reduced formula, in any order of elements.
+    x : working-ion fraction: 0.5, 1/2, or a range 1/4:0.6.
+    ordering : `as meant`, `lost`, or a relation of calculations.
+    where : a condition (`stores.where`).
+    names : short name -> field, for `where` and columns.
+    mongo : MongoDB filter that must hold too.
+    """
+
+    kind: Kind = "calculations"
+    campaign: str | None = None
+    formula: str | None = None
+    x: str | None = None
+    ordering: str | None = None
+    host: str | None = None
+    engine: str | None = None
+    state: str | None = None
+    where: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    mongo: Mapping[str, Any] | None = None
+
+    def field(self, name: str) -> str:
+        """Field that a name stands for.
+
+        Raises
+        ------
+        ValueError
+            If there is none; near ones are named.
+        """
+        full = self.names.get(name.strip(), name.strip())
+        first, _, rest = full.partition(".")
+        known = list(_MODELS[self.kind].model_fields)
+        if first == "label" and rest and self.kind == "frames":
+            first, known = rest.partition(".")[0], list(FrameLabel.model_fields)
+        if first not in known:
+            near = get_close_matches(first, [*known, *self.names], n=3) or sorted([*self.names, *known])
+            there = f"there {'is' if len(near) == 1 else 'are'} {', '.join(near)}"
+            raise ValueError(f"no field {name!r} in a {self.kind.removesuffix('s')}; {there}")
+        return full
+
+    def criteria(self, stores: Collections) -> dict[str, Any]:
+        """MongoDB filter.
+
+        Parameters
+        ----------
+        stores : whose configurations know the formulas of calculations.
+
+        Raises
+        ------
+        ValueError
+            If a part cannot be understood.
+        """
+        found: dict[str, Any] = {"latest": True} if self.kind == "calculations" else {}
+        for name in ("campaign", "host", "engine", "state"):
+            value = getattr(self, name)
+            if value is not None:
+                found[self.field(name)] = value
+        if self.x is not None:
+            low, high = fraction_range(self.x)
+            found["fraction"] = {"$gte": low, "$lte": high}
+        if self.ordering is not None:
+            found |= self._ordering(self.ordering)
+        if self.formula is not None:
+            found |= self._formula(stores, self.formula)
+        further = [where(self.where, self.field)] if self.where is not None else []
+        further += [dict(self.mongo)] if self.mongo else []
+        return {"$and": [found, *further]} if further else found
+
+    def _ordering(self, name: str) -> dict[str, Any]:
+        known = ORDERINGS if self.kind == "calculations" else {"as meant": (), "lost": ()}
+        if name not in known:
+            raise ValueError(f"ordering {name!r} is unknown; choose one of {', '.join(known)}")
+        if self.kind == "calculations":
+            return {"relation": {"$in": list(ORDERINGS[name])}}
+        return {"label.as_intended": name == "as meant"}
+
+    def _formula(self, stores: Collections, formula: str) -> dict[str, Any]:
+        reduced = _reduced(formula)
+        if self.kind == "frames":
+            return {"formula": reduced}
+        configurations = stores.collection("configurations")
+        cells = [cell for cell in configurations.distinct("formula") if _reduced(cell) == reduced]
+        found = configurations.query({"formula": {"$in": cells}}, properties=["configuration_id"])
+        return {"configuration_id": {"$in": [document["configuration_id"] for document in found]}}
+
+
+def find(
+    stores: Collections,
+    question: Question,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    limit: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """Documents that answer a question.
+
+    Parameters
+    ----------
+    stores : where.
+    question : what is asked.
+    columns : fields (or their short names), all where None; each document then holds these, flat, None where missing.
+    sort : field to sort by, with a leading minus downwards. Engines are never mixed in a sorted list: they come one
+        after the other.
+    limit : at most so many; 0: all.
+
+    Raises
+    ------
+    ValueError
+        If the question or a field cannot be understood.
+    """
+    fields = None if columns is None else [question.field(name) for name in columns]
+    order: dict[str, Any] | None = None
+    if sort is not None:
+        order = {"engine": 1, question.field(sort.removeprefix("-")): -1 if sort.startswith("-") else 1}
+    documents = stores.collection(question.kind).query(
+        question.criteria(stores), properties=fields, sort=order, limit=limit
+    )
+    if fields is None:
+        yield from documents
+        return
+    paths = {name: name.split(".") for name in fields}
+    for document in documents:
+        yield {name: _value(document, path) for name, path in paths.items()}
+
+
+def data_frame(
+    stores: Collections, question: Question, columns: Sequence[str], sort: str | None = None, limit: int = 0
+) -> DataFrame:
+    """The same as a pandas DataFrame, a column per field."""
+    import pandas as pd  # noqa: PLC0415 - half a second
+
+    fields = [question.field(name) for name in columns]
+    return pd.DataFrame.from_records(list(find(stores, question, columns, sort, limit)), columns=fields)
+
+
+def count(stores: Collections, question: Question) -> int:
+    """How many documents answer a question."""
+    return int(stores.collection(question.kind).count(question.criteria(stores)))
+
+
+def fraction_range(text: str) -> tuple[float, float]:
+    """Bounds of a fraction or a range of them, with some slack.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    low, _, high = text.partition(":")
+    try:
+        first = _number(low) if low.strip() else 0.0
+        last = _number(high) if high.strip() else (1.0 if ":" in text else first)
+    except (ValueError, ZeroDivisionError) as err:
+        raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
+    return first - _SLACK, last + _SLACK
+
+
+def _number(text: str) -> float:
+    return float(Fraction(text.replace(" ", "")))
+
+
+def _reduced(formula: str) -> str:
+    from pymatgen.core import Composition  # noqa: PLC0415 - start-up
+
+    try:
+        return str(Composition(formula).reduced_formula)
+    except ValueError as err:
+        raise ValueError(f"formula {formula!r}: {err}; write it as NaFePO4") from err
+
+
+def _value(document: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = document
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
