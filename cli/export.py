@@ -68,7 +68,7 @@ def export(
     replace: Annotated[bool, typer.Option(help="Replace a set that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a data set: files per format, splits.csv, manifest.json, and a card."""
+    """Make a data set for training, with splits and a card."""
     from ..potentials.reading_back import read_back  # noqa: PLC0415 - start-up
     from ..stores.export.data_set import ExportOptions, export_set  # noqa: PLC0415 - pymatgen, ASE
     from ..stores.export.files import checked_formats  # noqa: PLC0415
