@@ -85,6 +85,14 @@ def of_state(jobs: Iterable[QueuedJob], states: frozenset[str]) -> list[QueuedJo
     return [job for job in jobs if job.state in states]
 
 
+def goes_on(jobs: Sequence[QueuedJob]) -> bool:
+    """Whether the jobs of one configuration will go on by themselves.
+
+    What waits, or was held back, behind a job that broke or was stopped never runs.
+    """
+    return bool(of_state(jobs, ALIVE)) and not of_state(jobs, BROKEN | STOPPED)
+
+
 def by_configuration(jobs: Iterable[QueuedJob]) -> dict[str, list[QueuedJob]]:
     """Jobs of each configuration."""
     found: dict[str, list[QueuedJob]] = {}

@@ -16,7 +16,7 @@ from ...stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from ..campaign import configuration_flow
 from ..runner import Prepared
 from ..vasp_job import ChargeOrderedVaspMaker
-from .jobs import ALIVE, BROKEN, JobQueue, QueuedJob, by_configuration, jobs_of, of_state
+from .jobs import BROKEN, JobQueue, QueuedJob, by_configuration, goes_on, jobs_of, of_state
 
 REMEDY = (
     "read queue.out and queue.err in the folder: if the queue killed the job, ask for more time or memory "
@@ -73,7 +73,7 @@ def hand_over(prepared: Prepared, queue: JobQueue) -> Iterator[HandedOver]:
     docs = prepared.stores.docs()
     for configuration in prepared.todo:
         mine = current_jobs(configuration, queued)
-        if of_state(mine, ALIVE):
+        if goes_on(mine):
             yield HandedOver(configuration, ())
             continue
         if mine:
@@ -122,7 +122,7 @@ def note_vanished(prepared: Prepared, queued: Sequence[QueuedJob], place: str) -
     for configuration in pending(prepared.stores, prepared.configurations):
         mine = current_jobs(configuration, found)
         broken = of_state(mine, BROKEN)
-        if broken and not of_state(mine, ALIVE):
+        if broken and not goes_on(mine):
             failure = _vanished(configuration, broken[-1], place)
             record_failure(prepared.stores, prepared.campaign.cell, configuration, failure)
             lost.append(configuration)

@@ -43,7 +43,7 @@ def tag(folder, step, name):
 
 
 def test_the_inputs_of_both_steps_carry_u_and_moments_of_the_couple(campaign, tmp_path):
-    assert write_inputs(campaign, "vasp", tmp_path / "dry") == 2
+    assert write_inputs(campaign, "vasp", tmp_path / "dry").steps == 2
     totals = MATERIALS[campaign.couple.name][3]
     u = campaign.protocol.hubbard_u[campaign.couple.element]
     for step, total in zip(("1-surrogate-relax", "2-relax"), totals, strict=True):

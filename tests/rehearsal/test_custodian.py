@@ -195,7 +195,7 @@ def test_a_hang_ends_with_the_frozen_job_handler(short_run, monkeypatch):
     monkeypatch.chdir(short_run)
     run_vasp(
         vasp_cmd=rehearsal_command("springs", "hang:3@once"),
-        handlers=[FrozenJobErrorHandler(timeout=1)],
+        handlers=[FrozenJobErrorHandler(timeout=8)],
         custodian_kwargs={"polling_time_step": 0.2, "monitor_freq": 1},
     )
     assert (short_run / "error.1.tar.gz").exists()
