@@ -3,8 +3,8 @@
     python benchmarks/potentials.py [--repetitions N] [--json]
 
 One thread, interleaved, medians. The naive loop (`potentials_textbook.py`) is PaiNN as published, vectorised over the
-edges of a frame, with its neighbour lists made beforehand; ours makes them in every step. Both compute the same
-numbers, which is checked first. The cPaiNN authors' package is not on PyPI, so it cannot be timed here.
+edges of a frame; for training its neighbour lists are made beforehand, ours makes them in every step. Both compute the
+same numbers, which is checked first. The cPaiNN authors' package is not on PyPI, so it cannot be timed here.
 """
 
 from __future__ import annotations
@@ -155,9 +155,8 @@ def force_calls(model: CPaiNN, naive: Textbook, repetitions: int) -> dict[str, d
     results = {}
     for label, supercell in (("26 atoms", (1, 1, 1)), ("156 atoms", (1, 3, 2))):
         frame = frame_from_atoms(olivine(supercell, 0), MAP, label)
-        prepared = textbook_frame(frame)
         work = {
-            "naive": lambda prepared=prepared: naive.predict(prepared, training=False),
+            "naive": lambda frame=frame: naive.predict(textbook_frame(frame), training=False),
             "ours": lambda frame=frame: model.predict(model.batch([frame.crystal])),
         }
         results[label] = medians(work, 3 * repetitions)
