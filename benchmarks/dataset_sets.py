@@ -41,7 +41,8 @@ HIGH = 8
 PER_RUN = 100
 LABEL = {
     "verdict": "resolved", "source": "moments", "couples": ["Fe2+/Fe3+"], "redox_elements": ["Fe"],
-    "states": [3] * HIGH + [2] * (24 - HIGH), "confidences": [1.0] * 24, "fixed": {"Na": 1, "P": 5, "O": -2}, "charge": 0,
+    "states": [3] * HIGH + [2] * (24 - HIGH), "confidences": [1.0] * 24,
+    "fixed": {"Na": 1, "P": 5, "O": -2}, "charge": 0,
     "n_high": HIGH, "confidence": 1.0, "as_intended": True, "bader_agrees": None, "transition": False,
     "labelling_id": "l", "reason": "",
 }  # fmt: skip
