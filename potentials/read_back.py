@@ -41,10 +41,11 @@ def read_mace_back(path: Path, meant: Iterator[Expected], progress: Progress) ->
     """Through `mace.data.utils.load_from_xyz`, with MACE's default keys."""
     from mace.data.utils import KeySpecification, load_from_xyz  # noqa: PLC0415 - optional extra
 
+    keys = KeySpecification.from_defaults()  # type: ignore[no-untyped-call]
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         for part in _xyz_parts(path, Path(folder) / "part.xyz"):
-            _, configurations = load_from_xyz(str(part), KeySpecification.from_defaults())
+            _, configurations = load_from_xyz(str(part), keys)
             for found in configurations:
                 count += 1
                 place, frame = f"{path.name}, frame {count}", _next(meant, path)
@@ -86,10 +87,11 @@ def read_chgnet_back(path: Path, meant: Iterator[Expected], progress: Progress) 
     from chgnet.graph import CrystalGraphConverter  # noqa: PLC0415
 
     targets = _chgnet_targets(path)
+    converter: Any = _structure_itself
     count = 0
     for file in sorted(path.glob("*.json")):
         # A converter that hands structures through: graphs of everything would take hours and say no more.
-        data = StructureJsonData(str(file), _structure_itself, targets=targets, shuffle=False)
+        data: Any = StructureJsonData(str(file), converter, targets=targets, shuffle=False)
         for index in range(len(data)):
             count += 1
             structure, found = data[index]

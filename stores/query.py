@@ -16,6 +16,8 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel
+
 from .documents import ChargeOrderedCalculationDoc
 from .frames import Collections, FrameDoc, FrameLabel
 from .relations import COUNTING, LOST
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Kind = Literal["calculations", "frames"]
-_MODELS = {"calculations": ChargeOrderedCalculationDoc, "frames": FrameDoc}
+_MODELS: dict[str, type[BaseModel]] = {"calculations": ChargeOrderedCalculationDoc, "frames": FrameDoc}
 _SLACK = 1e-3  # fractions are asked for as 0.333 and kept as 1/3
 ORDERINGS = {"lost": LOST, "as meant": COUNTING} | {name: (name,) for name in (*COUNTING, *LOST, "not read")}
 """What an ordering is asked for by -> relations of calculations."""

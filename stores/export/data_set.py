@@ -125,7 +125,7 @@ def export_set(
         checked = _read_everything_back(partial, options.formats, read_back, report)
         shutil.rmtree(partial / EXPECTED)
         manifest = _manifest(options, selection, split, leakage, statistics, checked)
-        _write_papers(partial, manifest, selection, split)
+        _write_papers(partial, manifest, selection, split, statistics.species)
         _put_in_place(partial, folder, replace)
     return ExportedSet(folder, manifest)
 
@@ -186,7 +186,7 @@ def _write_frames(
                 for file in files:
                     file.write(frame)
                 write_expected(expected, frame)
-                statistics.add(frame, side == "train")
+                statistics.add(frame, side)
                 done += 1
                 if done % 100 == 0 or done == total:
                     report("writing frames", done, total)
@@ -255,10 +255,13 @@ def _manifest(
     }
 
 
-def _write_papers(folder: Path, manifest: dict[str, Any], selection: Selection, split: Split) -> None:
+def _write_papers(
+    folder: Path, manifest: dict[str, Any], selection: Selection, split: Split, species: set[int]
+) -> None:
     """Split, references, manifest with checksums of every file, card, and checksums of those too."""
     (folder / SPLIT_FILE).write_text(split.as_csv(selection.entries), encoding="utf-8")
-    references = manifest["reference_energies"]["eV_by_model_number"]
+    fitted = manifest["reference_energies"]["eV_by_model_number"]
+    references = {number: energy for number, energy in fitted.items() if int(number) in species}
     for name, file in (("mace", "E0s.json"), ("chgnet", "atom_ref.json")):
         if (folder / name).is_dir():
             (folder / name / file).write_text(_as_json(references), encoding="utf-8")

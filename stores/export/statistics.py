@@ -40,12 +40,15 @@ class SetStatistics:
             False: defaultdict(_Energies),
         }
         self._moments: dict[str, Counter[int]] = defaultdict(Counter)
+        self._species: set[int] = set()
 
-    def add(self, frame: ExportFrame, in_training: bool) -> None:
+    def add(self, frame: ExportFrame, side: str) -> None:
         """Take a frame."""
         numbers, counts = np.unique(frame.arrays.numbers, return_counts=True)
         composition = tuple(zip(numbers.tolist(), counts.tolist(), strict=True))
-        self._energies[in_training][composition].add(frame.entry.energy_per_atom)
+        self._energies[side == "train"][composition].add(frame.entry.energy_per_atom)
+        if side in ("train", "valid"):
+            self._species.update(np.unique(frame.model_numbers).tolist())
         magmoms, states = frame.arrays.magmoms, frame.states
         if magmoms is None or states is None:
             return
@@ -78,6 +81,11 @@ class SetStatistics:
             "fitted_to": fitted_to,
             "rms_residual_ev_per_atom": float(np.sqrt(spread / weights.sum())),
         }
+
+    @property
+    def species(self) -> set[int]:
+        """Model numbers that occur in train and valid: MACE takes reference energies of these and no others."""
+        return self._species
 
     def moments(self) -> dict[str, dict[str, int]]:
         """Charge state -> lower end of a bin of |moment|, muB -> sites; elements without a moment left out."""
