@@ -21,13 +21,16 @@ from pydantic import BaseModel
 from .documents import ChargeOrderedCalculationDoc
 from .frames import Collections, FrameDoc, FrameLabel
 from .relations import COUNTING, LOST
+from .sqlite import SQLiteStore
 from .where import where
 
 if TYPE_CHECKING:
+    from maggma.core import Store
     from pandas import DataFrame
 
 Kind = Literal["calculations", "frames"]
 _MODELS: dict[str, type[BaseModel]] = {"calculations": ChargeOrderedCalculationDoc, "frames": FrameDoc}
+_LARGE = 2_000
 _SLACK = 1e-3  # fractions are asked for as 0.333 and kept as 1/3
 ORDERINGS = {"lost": LOST, "as meant": COUNTING} | {name: (name,) for name in (*COUNTING, *LOST, "not read")}
 """What an ordering is asked for by -> relations of calculations."""
@@ -153,9 +156,8 @@ def find(
     order: dict[str, Any] | None = None
     if sort is not None:
         order = {"engine": 1, question.field(sort.removeprefix("-")): -1 if sort.startswith("-") else 1}
-    documents = stores.collection(question.kind).query(
-        question.criteria(stores), properties=fields, sort=order, limit=limit
-    )
+    collection, criteria = _collection(stores, question), question.criteria(stores)
+    documents = collection.query(criteria, properties=fields, sort=order, limit=limit)
     if fields is None:
         yield from documents
         return
@@ -176,7 +178,25 @@ def data_frame(
 
 def count(stores: Collections, question: Question) -> int:
     """How many documents answer a question."""
-    return int(stores.collection(question.kind).count(question.criteria(stores)))
+    return int(_collection(stores, question).count(question.criteria(stores)))
+
+
+def _collection(stores: Collections, question: Question) -> Store:
+    """The collection, with an index over what is asked for together, made the first time a large store is asked.
+
+    SQLite uses one index a question: that of an engine alone finds everything where all is of one engine.
+    """
+    collection = stores.collection(question.kind)
+    together = [
+        name for name in ("campaign", "engine", "formula", "host", "state") if getattr(question, name) is not None
+    ]
+    together = [name for name in together if name != "formula" or question.kind == "frames"]
+    together += ["fraction"] if question.x is not None else []
+    if not isinstance(collection, SQLiteStore) or collection.has_inbox or len(together) < 2:
+        return collection
+    if int(collection.count()) >= _LARGE:
+        collection.index_together(together)
+    return collection
 
 
 def fraction_range(text: str) -> tuple[float, float]:

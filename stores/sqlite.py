@@ -220,6 +220,15 @@ class SQLiteStore(Store):
         """
         return distinct(self._table, field, criteria)
 
+    def index_together(self, fields: Sequence[str]) -> None:
+        """Make one index over several plain fields, those asked for by equality first: asking for all of them is fast.
+
+        Parameters
+        ----------
+        fields : dotted fields.
+        """
+        self._table.add_group_index(fields)
+
     def count_by(self, fields: Sequence[str]) -> list[tuple[tuple[Any, ...], int]]:
         """Count documents per combination of values of plain fields; missing and null are both None.
 

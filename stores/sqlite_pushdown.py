@@ -34,6 +34,8 @@ from .sqlite_json import TAG, format_date
 # Larger integers are not exact as doubles; they are left to the filter on the document.
 _EXACT_INTEGER = 2**53
 _LONGEST_OR = 100  # alternatives written out in SQL
+_MOST_WAYS = 16
+_RARE = 0.0001  # without a hint SQLite takes a range for a quarter of the table, and reads it all
 _INDEXABLE = re.compile(r'[^."\\\x00-\x1f$][^."\\\x00-\x1f]*(\.[^."\\\x00-\x1f$][^."\\\x00-\x1f]*)*')
 
 OPAQUE = b"O"
@@ -41,10 +43,11 @@ BOOLEANS = {b"B0": False, b"B1": True}
 
 
 class Sql(NamedTuple):
-    """Condition with its parameters."""
+    """Condition with its parameters; one that was joined by OR knows its alternatives."""
 
     text: str
     parameters: tuple[Any, ...] = ()
+    alternatives: tuple[Sql, ...] = ()
 
 
 TRUE = Sql("1")
@@ -254,11 +257,12 @@ def _bracket(value: float) -> tuple[float, float]:
 
 
 def _near(column: str, value: float) -> Sql:
-    return Sql(f"{column} BETWEEN ? AND ?", _bracket(value))
+    low, high = _bracket(value)
+    return Sql(f"(likelihood({column} >= ?, {_RARE}) AND {column} <= ?)", (low, high))
 
 
 def _opaque(column: str) -> Sql:
-    return Sql(f"{column} >= x'4f'")
+    return Sql(f"likelihood({column} >= x'4f', {_RARE})")
 
 
 def _every(parts: Iterable[Pushdown]) -> Pushdown:
@@ -266,9 +270,17 @@ def _every(parts: Iterable[Pushdown]) -> Pushdown:
     must = _and(*(part.must for part in listed))
     if must == FALSE:
         return Pushdown(must=FALSE, open=_and(*(part.may for part in listed)))
-    # Open where one part is, and no other part says no.
-    ways = (_and(part.open, *(other.may for other in listed if other is not part)) for part in listed)
+    # Open where one part is, and no other part says no. Each way begins with what an index can find: SQLite scans the
+    # whole table where a way begins with an OR.
+    ways = (
+        _and(way, *(other.may for other in listed if other is not part)) for part in listed for way in _ways(part.open)
+    )
     return Pushdown(must=must, open=_or(*ways))
+
+
+def _ways(condition: Sql) -> Sequence[Sql]:
+    """Alternatives of a condition, unless they are so many that the statement would grow too long."""
+    return condition.alternatives if 0 < len(condition.alternatives) <= _MOST_WAYS else (condition,)
 
 
 def _negated(part: Pushdown) -> Pushdown:
@@ -289,7 +301,9 @@ def _and(*conditions: Sql) -> Sql:
 def _or(*conditions: Sql) -> Sql:
     if TRUE in conditions:
         return TRUE
-    return _joined(" OR ", [c for c in conditions if c != FALSE]) or FALSE
+    listed = [c for c in conditions if c != FALSE]
+    joined = _joined(" OR ", listed) or FALSE
+    return joined._replace(alternatives=tuple(way for c in listed for way in c.alternatives or (c,)))
 
 
 def _not(condition: Sql) -> Sql:

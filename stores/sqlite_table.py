@@ -143,14 +143,15 @@ class DocumentTable:
         SQLiteStoreError
             If a field holds arrays, objects or other values that SQL cannot tell apart.
         """
-        self._add_group_index(paths)
+        self.add_group_index(paths)
         columns = ", ".join(quoted(self.columns[path]) for path in paths)
         sql = f"SELECT {columns}, COUNT(*) FROM {self._table} GROUP BY {columns}"
         with self.file.reading() as connection:
             rows = connection.execute(sql).fetchall()
         return [(tuple(self._scalar(v, p) for v, p in zip(row, paths, strict=False)), int(row[-1])) for row in rows]
 
-    def _add_group_index(self, paths: Sequence[str]) -> None:
+    def add_group_index(self, paths: Sequence[str]) -> None:
+        """Make one index over several fields, unless there is one."""
         for path in paths:
             self.add_index(path)
         columns = ", ".join(quoted(self.columns[path]) for path in paths)
