@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from maggma.core import Builder, Store
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .relative_energy import EV_TO_MEV, relative_energies
+from ..stores.relative_energy import EV_TO_MEV, hull_energies, relative_energies
 
 if TYPE_CHECKING:
     from ..stores.connect import Stores
@@ -42,43 +42,6 @@ _OF_CALCULATION = (
 _OF_CONFIGURATION = ("configuration_id", "host_hash", "n_atoms", "formula_units", "working_ion")
 _SET_HERE = ("relative_energy_mev_per_fu", "energy_above_hull_mev_per_fu", "energy_above_hull")
 _BATCH = 100
-
-
-def hull_energies(x: ArrayLike, energies: ArrayLike) -> NDArray[np.float64]:
-    """Lower convex hull of points, at the points' own abscissae.
-
-    Parameters
-    ----------
-    x : (n_points,) working-ion fractions.
-    energies : (n_points,) any unit, at least one at the smallest and the largest x.
-
-    Returns
-    -------
-    (n_points,) energy of the hull, same unit.
-
-    Raises
-    ------
-    ValueError
-        If there is no point, or a number is not finite.
-    """
-    points = np.column_stack([np.asarray(x, dtype=float), np.asarray(energies, dtype=float)])
-    if len(points) == 0 or not np.all(np.isfinite(points)):
-        raise ValueError(f"a hull needs finite points, got {len(points)} of which some may be no numbers")
-    corners: list[NDArray[np.float64]] = []
-    for point in points[np.lexsort((points[:, 1], points[:, 0]))]:
-        if corners and point[0] == corners[-1][0]:
-            continue  # a higher energy at the same fraction
-        while len(corners) > 1 and _turns_down(corners[-2], corners[-1], point):
-            corners.pop()
-        corners.append(point)
-    line = np.array(corners)
-    return np.asarray(np.interp(points[:, 0], line[:, 0], line[:, 1]), dtype=np.float64)
-
-
-def _turns_down(first: NDArray[np.float64], middle: NDArray[np.float64], last: NDArray[np.float64]) -> bool:
-    """Whether the middle point lies on or above the line between its neighbours."""
-    run, rise = last - first, middle - first
-    return bool(rise[1] * run[0] >= run[1] * rise[0])
 
 
 def ordering_statistics(energies: ArrayLike, weights: ArrayLike) -> dict[str, float] | None:

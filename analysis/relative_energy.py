@@ -1,39 +1,11 @@
-"""Energy relative to the two end members (paper Eq. 1)."""
+"""Energies of calculations relative to the two end members (paper Eq. 1, in `stores.relative_energy`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-EV_TO_MEV = 1000.0
-
-
-def relative_energies(energies: ArrayLike, x: ArrayLike, e_full: float, e_empty: float) -> NDArray[np.float64]:
-    """Energy relative to the end members (paper Eq. 1).
-
-    Parameters
-    ----------
-    energies : (n_structures,) total energies, eV per formula unit.
-    x : (n_structures,) working-ion fraction, 0 to 1.
-    e_full, e_empty : energies of the full and the empty host, eV per formula unit.
-
-    Returns
-    -------
-    (n_structures,) relative energies, eV per formula unit; 0 at both ends.
-
-    Raises
-    ------
-    ValueError
-        If a fraction lies outside 0 to 1.
-    """
-    fractions = np.asarray(x, dtype=float)
-    if np.any((fractions < 0) | (fractions > 1)):
-        raise ValueError(f"fractions {fractions[(fractions < 0) | (fractions > 1)].tolist()} lie outside 0 to 1")
-    relative: NDArray[np.float64] = np.asarray(energies, dtype=float) - fractions * e_full - (1 - fractions) * e_empty
-    return relative
+from ..stores.relative_energy import EV_TO_MEV, relative_energies
 
 
 def relative_energies_mev(calculations: Sequence[Mapping[str, Any]]) -> list[float | None]:

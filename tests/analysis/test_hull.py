@@ -6,9 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import CompoundPhaseDiagram, PDEntry
 from pymatgen.core import Composition
-from valenceflow.analysis.hull import CompositionBuilder, composed, hull_energies, ordering_statistics
+from valenceflow.analysis.hull import CompositionBuilder, composed, ordering_statistics
 from valenceflow.stores.building import run_builder
 from valenceflow.stores.connect import sqlite_stores
+from valenceflow.stores.relative_energy import hull_energies
 
 FULL, EMPTY = -46.6835, -42.0  # eV per formula unit
 ATOMS = {1.0: 7.0, 0.0: 6.0}
