@@ -1,0 +1,43 @@
+"""Options that every command with a potential shares. Light: potentials are opened by the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..potentials.open_models import ModelChoice
+
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Folder of a trained model, or pretrained-chgnet; repeat it for an ensemble.",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes, one thread each.")]
+DeviceOption = Annotated[str, typer.Option(help="Where models compute: cpu, cuda, ...")]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--dtype", help="float64 or float32; default: float64 where the model can.")
+]
+
+
+def chosen_model(names: Sequence[str] | None, device: str, dtype: str | None) -> ModelChoice:
+    """The model or ensemble that was named.
+
+    Raises
+    ------
+    ValueError
+        If none was, or the precision is unknown.
+    """
+    from ..potentials.open_models import PRETRAINED, ModelChoice  # noqa: PLC0415 - torch
+
+    if not names:
+        raise ValueError(f"say --model: the folder of a trained model, or {PRETRAINED}")
+    if dtype not in (None, "float32", "float64"):
+        raise ValueError(f"--dtype {dtype!r}: choose float32 or float64")
+    return ModelChoice(tuple(names), device, dtype)

@@ -1,0 +1,124 @@
+"""`valenceflow relax`: structures relaxed under a potential that knows charge states."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .model_options import DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
+from .ordering_subject import CoupleOption, CouplesOption
+from .places import JsonOption
+
+if TYPE_CHECKING:
+    from ..potentials.labelling import StateSource
+    from ..potentials.relax_many import RelaxJob
+    from ..potentials.relaxation import Relaxation
+
+JOURNAL, STRUCTURES, SUMMARY = "relaxations", "relaxed.extxyz", "summary.json"
+_COLUMNS = ("name", "state", "energy", "energy_std", "max_force", "n_steps", "n_evaluations", "volume", "reason")
+
+
+def relax(
+    structures: Annotated[
+        list[Path], typer.Argument(help="CIF, POSCAR, extended XYZ (all frames), ...; labelled by charge states.")
+    ],
+    model: ModelOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for results; a killed run goes on there.")
+    ] = None,
+    workers: WorkersOption = 1,
+    fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force, eV/A.")] = 0.01,
+    steps: Annotated[int, typer.Option(min=0, help="Steps before giving up.")] = 1000,
+    fixed_cell: Annotated[bool, typer.Option("--fixed-cell", help="Leave the cell as it is.")] = False,
+    volume_change: Annotated[float, typer.Option(min=0.01, help="Share by which the volume may change.")] = 0.25,
+    states: Annotated[
+        str, typer.Option(help="Where charge states are: the name of a per-atom array, or `magmoms`.")
+    ] = "oxidation_state",
+    couple: CoupleOption = None,
+    couples: CouplesOption = None,
+    device: DeviceOption = "cpu",
+    dtype: PrecisionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Relax structures as the paper does: LBFGSLineSearch, cell included, to 0.01 eV/A.
+
+    Nothing is relaxed twice; the same command goes on after a kill.
+    """
+    if out is None:
+        raise ValueError("say where results go: --out FOLDER")
+    choice = chosen_model(model, device, dtype)
+    from ..potentials.relax_many import relax_many  # noqa: PLC0415 - torch
+    from ..potentials.relaxation import RelaxSettings  # noqa: PLC0415
+    from ..potentials.structure_files import read_jobs, write_relaxed  # noqa: PLC0415
+    from .progress import progress_bar  # noqa: PLC0415 - rich
+
+    jobs = read_jobs(structures)
+    settings = RelaxSettings(fmax=fmax, steps=steps, relax_cell=not fixed_cell, volume_change=volume_change)
+    labelled = _with_states(jobs, states, couple, couples)
+    with progress_bar("relaxing") as tell:
+        tell(0, len(jobs))
+        results = relax_many(
+            labelled, choice, settings, out / JOURNAL, workers, progress=lambda _, done, total: tell(done, total)
+        )
+    write_relaxed(out / STRUCTURES, results)
+    rows = [_row(result) for result in results]
+    (out / SUMMARY).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        _show(rows, out)
+    if any(row["state"] != "converged" for row in rows):
+        raise typer.Exit(1)
+
+
+def _with_states(jobs: Sequence[RelaxJob], states: str, couple: str | None, couples: Path | None) -> Sequence[RelaxJob]:
+    """Jobs whose atoms carry their states in the array that everything after reads."""
+    from ..potentials.labelling import states_in_array  # noqa: PLC0415 - pymatgen
+    from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415
+
+    if states == OXIDATION_STATE:
+        return jobs
+    source = _by_magmoms(couple, couples) if states == "magmoms" else states_in_array(states)
+    for job in jobs:
+        if states != "magmoms" and states not in job.atoms.arrays:
+            raise ValueError(f"{job.name}: has no array {states!r}; it has {', '.join(sorted(job.atoms.arrays))}")
+        job.atoms.set_array(OXIDATION_STATE, source(job.atoms))
+    return jobs
+
+
+def _by_magmoms(couple: str | None, couples: Path | None) -> StateSource:
+    from ..inputs.charge_states import get_couple  # noqa: PLC0415 - pymatgen
+    from ..potentials.labelling import states_by_magmoms  # noqa: PLC0415
+
+    if couple is None:
+        raise ValueError("--states magmoms needs --couple, e.g. Fe2+/Fe3+")
+    return states_by_magmoms([get_couple(couple, couples)])
+
+
+def _row(result: Relaxation) -> dict[str, Any]:
+    return {"relaxation_id": result.relaxation_id, **{name: getattr(result, name) for name in _COLUMNS}}
+
+
+def _show(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    from rich.console import Console  # noqa: PLC0415 - start-up
+
+    from .tables import plain_table  # noqa: PLC0415
+
+    table = plain_table()
+    for name in ("name", "state", "energy, eV", "max force, eV/A", "steps", "evaluations", "reason"):
+        table.add_column(name)
+    for row in rows:
+        energy = "" if row["energy"] is None else f"{row['energy']:.4f}"
+        energy += "" if row["energy_std"] is None else f" +- {row['energy_std']:.4f}"
+        force = "" if row["max_force"] is None else f"{row['max_force']:.4f}"
+        table.add_row(
+            row["name"], row["state"], energy, force, str(row["n_steps"]), str(row["n_evaluations"]), row["reason"]
+        )
+    Console().print(table)
+    counts = ", ".join(f"{number} {state}" for state, number in Counter(row["state"] for row in rows).items())
+    typer.echo(f"{counts}; structures with labels: {out / STRUCTURES}")

@@ -1,0 +1,248 @@
+"""Many structures relaxed over processes, each once: results are kept one by one, so that a killed run goes on.
+
+A journal is a folder with one JSON document per relaxation, named by what was done (structure, labels, model,
+settings), and where a relaxation stands that is under way. Whoever asks for the same again gets the document.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from ase import Atoms
+from pydantic import ValidationError
+
+from .calculator import ChargeStateCalculator
+from .labelling import StateSource
+from .open_models import ModelChoice
+from .relax import relax_atoms
+from .relaxation import Relaxation, RelaxSettings, relaxation_id, structure_fields
+from .species import OXIDATION_STATE
+
+STEPS_BETWEEN_CHECKPOINTS = 10
+_WAITING_PER_WORKER = 4
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class RelaxJob:
+    """A structure to be relaxed.
+
+    Attributes
+    ----------
+    name : what it is called.
+    atoms : the start, labelled.
+    """
+
+    name: str
+    atoms: Atoms
+
+
+Progress = Callable[[Relaxation, int, int], None]
+"""Called with each result, how many are done and how many there are."""
+
+
+class Journal:
+    """A folder of relaxations.
+
+    Parameters
+    ----------
+    folder : made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, relaxation_id: str) -> Relaxation | None:
+        """A finished relaxation; one that failed is not finished and is done again.
+
+        Raises
+        ------
+        ValueError
+            If its document is damaged; it says which file to remove.
+        """
+        path = self.folder / f"{relaxation_id}.json"
+        if not path.is_file():
+            return None
+        try:
+            found = Relaxation.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as err:
+            raise ValueError(f"{path}: is damaged ({err.error_count()} fields); remove it and run again") from err
+        return None if found.state == "failed" else found
+
+    def keep(self, relaxation: Relaxation) -> None:
+        """Write a result, whole or not at all, and drop its checkpoint."""
+        _write_whole(self.folder / f"{relaxation.relaxation_id}.json", relaxation.model_dump_json(indent=1))
+        self._checkpoint(relaxation.relaxation_id).unlink(missing_ok=True)
+
+    def checkpoint(self, relaxation_id: str, atoms: Atoms, n_steps: int) -> None:
+        """Note where a relaxation stands."""
+        content = json.dumps({"n_steps": n_steps, **structure_fields(atoms)})
+        _write_whole(self._checkpoint(relaxation_id), content)
+
+    def started(self, relaxation_id: str, start: Atoms) -> tuple[Atoms, int] | None:
+        """Where a relaxation was cut off."""
+        path = self._checkpoint(relaxation_id)
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        here = start.copy()
+        here.set_cell(content["cell"])
+        here.set_positions(content["positions"])
+        return here, int(content["n_steps"])
+
+    def _checkpoint(self, relaxation_id: str) -> Path:
+        return self.folder / f"{relaxation_id}.under-way.json"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def relax_many(
+    jobs: Sequence[RelaxJob],
+    choice: ModelChoice,
+    settings: RelaxSettings | None = None,
+    folder: Path | None = None,
+    workers: int = 1,
+    states: str | StateSource = OXIDATION_STATE,
+    progress: Progress = lambda result, done, total: None,
+) -> list[Relaxation]:
+    """Relax structures; what a journal holds already is not done again.
+
+    Parameters
+    ----------
+    jobs : in any order; equal structures are relaxed once.
+    choice : the model or ensemble.
+    settings : default: the paper's.
+    folder : the journal; None: nothing is kept.
+    workers : processes. With more than one each computes on one thread, `states` has to be picklable, and a script that
+        calls this needs the usual `if __name__ == "__main__":`.
+    states : where oxidation states are read (`ChargeStateCalculator`).
+    progress : called with each result.
+
+    Returns
+    -------
+    One result per job, in their order.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be opened, or a worker process died.
+    """
+    wanted, fingerprint = settings or RelaxSettings(), choice.fingerprint()
+    journal = None if folder is None else Journal(folder)
+    ids = [relaxation_id(job.atoms, fingerprint, wanted) for job in jobs]
+    found: dict[str, Relaxation] = {}
+    open_jobs: dict[str, RelaxJob] = {}
+    for name, job in zip(ids, jobs, strict=True):
+        done = journal.find(name) if journal is not None and name not in found else None
+        if done is not None:
+            found[name] = done
+        elif name not in found:
+            open_jobs.setdefault(name, job)
+    total = len(found) + len(open_jobs)
+    told = _Task(choice, fingerprint, wanted, folder, states)
+    for place, result in enumerate(_relaxed(list(open_jobs.values()), told, workers), len(found) + 1):
+        found[result.relaxation_id] = result
+        progress(result, place, total)
+    return [found[name].model_copy(update={"name": job.name}) for name, job in zip(ids, jobs, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker is told once."""
+
+    choice: ModelChoice
+    fingerprint: str
+    settings: RelaxSettings
+    folder: Path | None
+    states: str | StateSource
+
+    def run(self, job: RelaxJob, calculator: ChargeStateCalculator) -> Relaxation:
+        """Relax one structure and keep the result."""
+        model = (self.choice.title, self.fingerprint)
+        if self.folder is None:
+            return relax_atoms(job.atoms, calculator, self.settings, job.name, model)
+        journal, name = Journal(self.folder), relaxation_id(job.atoms, self.fingerprint, self.settings)
+
+        def checkpoint(atoms: Atoms, n_steps: int) -> None:
+            if n_steps % STEPS_BETWEEN_CHECKPOINTS == 0:
+                journal.checkpoint(name, atoms, n_steps)
+
+        started = journal.started(name, job.atoms)
+        result = relax_atoms(job.atoms, calculator, self.settings, job.name, model, started, checkpoint)
+        journal.keep(result)
+        return result
+
+
+def _relaxed(jobs: Sequence[RelaxJob], task: _Task, workers: int) -> Iterator[Relaxation]:
+    """Results as they come."""
+    if not jobs:
+        return
+    if workers == 1:
+        calculator = task.choice.open(task.states)
+        yield from (task.run(job, calculator) for job in jobs)
+        return
+    task.choice.open(task.states)  # an error in the model is told before processes start
+    context = multiprocessing.get_context("spawn")  # a forked torch hangs
+    with _children_on_one_thread(), ProcessPoolExecutor(workers, context, _start_worker, (task,)) as pool:
+        try:
+            yield from _as_they_come(pool, iter(jobs), workers * _WAITING_PER_WORKER)
+        except BrokenProcessPool as err:
+            raise ValueError(
+                "a worker process died (out of memory?); what was finished is kept: run again, with fewer --workers"
+            ) from err
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _children_on_one_thread() -> Iterator[None]:
+    """The cell filter's small matrices are ten times slower where processes' BLAS threads wait for each other."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _as_they_come(pool: ProcessPoolExecutor, jobs: Iterator[RelaxJob], at_once: int) -> Iterator[Relaxation]:
+    waiting: set[Future[Relaxation]] = {pool.submit(_work, job) for job in islice(jobs, at_once)}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            waiting |= {pool.submit(_work, job) for job in islice(jobs, 1)}
+            yield future.result()
+
+
+_in_worker: tuple[_Task, ChargeStateCalculator] | None = None
+
+
+def _start_worker(task: _Task) -> None:
+    global _in_worker  # a pool's worker has no other place for what it opens once
+    torch.set_num_threads(1)
+    _in_worker = (task, task.choice.open(task.states))
+
+
+def _work(job: RelaxJob) -> Relaxation:
+    assert _in_worker is not None  # _start_worker ran first
+    task, calculator = _in_worker
+    return task.run(job, calculator)
