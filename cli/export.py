@@ -96,7 +96,7 @@ def export(
         citation=citation,
     )
     place = find_place(campaign, store)
-    with _Bar(shown=not as_json) as bar:
+    with ProgressLine(shown=not as_json) as bar:
         done = export_set(place.stores, to, options, read_back if check else None, bar.moved, replace)
     place.stores.close()
     if as_json:
@@ -158,7 +158,7 @@ def _species(name: str) -> Any:
     return get_species_map(name)
 
 
-class _Bar:
+class ProgressLine:
     """One line of progress on standard error, where that is a terminal."""
 
     def __init__(self, shown: bool) -> None:
@@ -172,7 +172,7 @@ class _Bar:
         )
         self._task = self._progress.add_task("", total=None)
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> ProgressLine:
         self._progress.start()
         return self
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import build, control, doctor, export, ingest, init, orderings, query, rebuild, run, status
+from . import build, control, doctor, evaluate, export, ingest, init, orderings, query, rebuild, relax, run, status
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -56,6 +56,8 @@ app.command(name="build")(build.build)
 app.add_typer(orderings.app, name="orderings")
 app.command(name="query")(query.query)
 app.command(name="export")(export.export)
+app.command(name="relax")(relax.relax)
+app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="rebuild")(rebuild.rebuild)
 
 

@@ -75,15 +75,22 @@ class CPaiNNCalculator(Calculator):
         """
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         here = cast(Atoms, self.atoms)
-        species = self._species_of(here)
-        crystal = Crystal(species, here.positions, here.cell.array, here.pbc, here.get_chemical_formula())
         model = self.trained.model
-        found = model.predict(model.batch([crystal]))
+        found = model.predict(model.batch([self._crystal(here)]))
         labels = here.arrays.get(OXIDATION_STATE)
         self._labels = None if labels is None else labels.copy()
         self.results = self._results(found.energies, found.forces, found.stresses, found.magmoms, found.charges)
         if not here.pbc.all():
             del self.results["stress"]
+
+    def end_to_end(self, atoms: Atoms, values: torch.Tensor) -> torch.Tensor:
+        """Per-atom values of the model's inner order, (n_atoms, ...), in the order of the atoms."""
+        return self.trained.model.batch([self._crystal(atoms)]).end_to_end(values)
+
+    def _crystal(self, atoms: Atoms) -> Crystal:
+        return Crystal(
+            self._species_of(atoms), atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_chemical_formula()
+        )
 
     @staticmethod
     def _results(*values: torch.Tensor) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""`valenceflow evaluate`: scores of potentials on one data set, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from .model_options import DeviceOption, PrecisionOption, WorkersOption, chosen_model
+from .places import JsonOption
+
+if TYPE_CHECKING:
+    from ..inputs.hosts import Host
+    from ..potentials.evaluation.scores import ModelScores, Start
+
+SCORES, PARITY, COMPARISON = "scores.json", "parity.svg", "comparison.json"
+STARTS = ("ideal", "rattled", "first")
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Folders of trained models; several with + between them: an ensemble."),
+    ],
+    dataset: Annotated[Path | None, typer.Option("--dataset", "-d", help="Folder of an exported set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for scores; a killed evaluation goes on there.")
+    ] = None,
+    side: Annotated[str, typer.Option(help="test, valid, train or all.")] = "test",
+    start: Annotated[
+        list[str] | None, typer.Option(help="ideal, rattled, first; repeat it.", show_default="ideal, rattled")
+    ] = None,
+    rattle: Annotated[float, typer.Option(min=0, help="Standard deviation of rattled starts, A.")] = 0.02,
+    seed: Annotated[int, typer.Option(min=0, help="Of rattled starts.")] = 0,
+    frames: Annotated[int | None, typer.Option(min=1, help="At most so many frames.", show_default="all")] = None,
+    structures: Annotated[
+        int | None, typer.Option(min=0, help="Relax at most so many mixed structures; 0: none.", show_default="all")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Configuration or key that energies are relative to.", show_default="the lowest")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Host where the set names none that is shipped: a CIF or campaign.")
+    ] = None,
+    fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force of relaxations, eV/A.")] = 0.01,
+    steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation.")] = 1000,
+    workers: WorkersOption = 1,
+    device: DeviceOption = "cpu",
+    dtype: PrecisionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score potentials: errors, rankings, orderings achieved, moments, hull, embeddings.
+
+    Nothing is evaluated twice; the same command goes on after a kill.
+    """
+    if dataset is None or out is None:
+        raise ValueError("say which data set and where scores go: --dataset DIR --out DIR")
+    from ..potentials.evaluation.parity import draw_parity  # noqa: PLC0415 - torch, matplotlib
+    from ..potentials.evaluation.reference import ReferenceSet  # noqa: PLC0415
+    from ..potentials.evaluation.run import evaluate_model  # noqa: PLC0415
+    from ..potentials.evaluation.settings import EvaluationSettings  # noqa: PLC0415
+    from ..potentials.relaxation import RelaxSettings  # noqa: PLC0415
+    from .export import ProgressLine  # noqa: PLC0415
+
+    data = ReferenceSet.open(dataset)
+    settings = EvaluationSettings(
+        side, _starts(start), rattle, seed, RelaxSettings(fmax=fmax, steps=steps), frames, structures, reference,
+        workers, _host(host),
+    )  # fmt: skip
+    done: list[ModelScores] = []
+    with ProgressLine(shown=not as_json) as line:
+        for name in models:
+            choice = chosen_model(name.split("+"), device, dtype)
+            scores, predictions = evaluate_model(choice, data, out / "work", settings, line.moved)
+            folder = _folder_of(scores, out, [*done])
+            folder.mkdir(parents=True, exist_ok=True)
+            draw_parity(predictions, f"{scores.model} on {scores.data_set} ({scores.engine})", folder / PARITY)
+            (folder / SCORES).write_text(scores.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            done.append(scores)
+    from ..potentials.evaluation.comparison import comparison_rows  # noqa: PLC0415
+
+    rows = comparison_rows(done)
+    (out / COMPARISON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps([scores.model_dump(mode="json") for scores in done], indent=1))
+    else:
+        _show(done, rows, out)
+
+
+def _starts(given: Sequence[str] | None) -> tuple[Start, ...]:
+    for name in given or ():
+        if name not in STARTS:
+            raise ValueError(f"--start {name!r}: choose {', '.join(STARTS)}")
+    return cast("tuple[Start, ...]", tuple(dict.fromkeys(given or STARTS[:2])))
+
+
+def _host(name: str | None) -> Host | None:
+    from .ordering_subject import read_subject  # noqa: PLC0415 - pymatgen
+
+    return None if name is None else read_subject(name).cell.host
+
+
+def _folder_of(scores: ModelScores, out: Path, before: Sequence[ModelScores]) -> Path:
+    """A folder per model, named by its title; of equal titles the later have their fingerprint."""
+    taken = [other.model for other in before if other.model_fingerprint != scores.model_fingerprint]
+    title = scores.model.replace("/", "-")
+    return out / (f"{title}-{scores.model_fingerprint[:6]}" if scores.model in taken else title)
+
+
+def _show(done: Sequence[ModelScores], rows: Sequence[dict[str, object]], out: Path) -> None:
+    from rich.console import Console  # noqa: PLC0415 - start-up
+
+    from .tables import plain_table  # noqa: PLC0415
+    from .wording import rehearsal_note  # noqa: PLC0415
+
+    first = done[0]
+    note = rehearsal_note(first.engine)
+    typer.echo(f"{first.data_set}, {first.side} side" + (f" ({note})" if note else ""))
+    table = plain_table()
+    for column in ("", *(scores.model for scores in done)):
+        table.add_column(column)
+    for row in rows:
+        cells = cast("list[object]", row["values"])
+        table.add_row(str(row["score"]), *("" if cell is None else str(cell) for cell in cells))
+    Console().print(table)
+    for reason in sorted({reason for scores in done for reason in scores.left_out}):
+        counts = ", ".join(str(scores.left_out.get(reason, 0)) for scores in done)
+        typer.echo(f"left out: {counts}  {reason}")
+    typer.echo(f"all scores and parity plots: {out}")

@@ -1,0 +1,52 @@
+"""Parity plots: a model's numbers against the reference's, one panel per target, readable in grey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...inputs.species import FloatArray
+from .errors import UNITS, Predictions
+
+MOST = 20_000
+"""Points of a panel; of more, evenly spaced ones are drawn and the errors are those of all."""
+
+
+def draw_parity(found: Predictions, title: str, path: Path) -> None:
+    """Write parity plots of every target that both sides have.
+
+    Parameters
+    ----------
+    found : numbers side by side.
+    title : names model, data set and engine.
+    path : .svg, .png or .pdf.
+    """
+    panels = [(target, pairs) for target in UNITS if len(pairs := _pairs(found, target))]
+    figure = Figure(figsize=(3.2 * len(panels), 3.4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for ax, (target, pairs) in zip(axes, panels, strict=True):
+        _panel(ax, target, pairs)
+    figure.suptitle(title, fontsize=9)
+    partial = path.with_name(f".partial-{path.name}")
+    figure.savefig(partial, dpi=150)
+    partial.replace(path)
+
+
+def _pairs(found: Predictions, target: str) -> FloatArray:
+    values: FloatArray = getattr(found, target).reshape(-1, 2)
+    return values[np.isfinite(values).all(axis=1)]
+
+
+def _panel(ax: Axes, target: str, pairs: FloatArray) -> None:
+    shown = pairs[:: -(-len(pairs) // MOST)]
+    low, high = float(pairs.min()), float(pairs.max())
+    ax.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
+    ax.plot(shown[:, 0], shown[:, 1], ".", color="#0072B2", markersize=2, alpha=0.5, rasterized=True)
+    ax.set_title(f"{target}, MAE {np.abs(pairs[:, 1] - pairs[:, 0]).mean():.3g} {UNITS[target]}", fontsize=8)
+    ax.set_xlabel(f"reference, {UNITS[target]}", fontsize=8)
+    ax.set_ylabel(f"model, {UNITS[target]}", fontsize=8)
+    ax.tick_params(labelsize=7)
+    ax.set_aspect("equal", adjustable="datalim")

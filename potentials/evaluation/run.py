@@ -1,0 +1,88 @@
+"""All scores of one model on one data set. Every evaluation and relaxation is kept, so that a killed run goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..open_models import ModelChoice
+from .cases import OrderingCase, couple_of, ordering_cases
+from .electronic import embedding_scores, moment_sets
+from .errors import Predictions, error_scores
+from .frames import predict_frames
+from .reference import ReferenceSet
+from .relaxed import achieved, hulls, rankings, relax_cases
+from .scores import ModelScores
+from .settings import EvaluationSettings, Report
+
+
+def evaluate_model(
+    choice: ModelChoice,
+    data: ReferenceSet,
+    folder: Path,
+    settings: EvaluationSettings | None = None,
+    report: Report = lambda what, done, total: None,
+) -> tuple[ModelScores, Predictions]:
+    """Score a model.
+
+    Parameters
+    ----------
+    choice : the model or ensemble.
+    data : the data set.
+    folder : what was done is kept here, by model and set; the same call goes on there.
+    settings : what is evaluated.
+    report : progress.
+
+    Returns
+    -------
+    The scores, and the frames' numbers side by side for parity plots.
+
+    Raises
+    ------
+    ValueError
+        If the side is empty, nothing can be evaluated, or the reference is not there.
+    """
+    told = settings or EvaluationSettings()
+    sides = data.sides(told.side)
+    calculator = choice.open()
+    place = folder / f"{choice.fingerprint()}-{data.checksum[:12]}"
+    left_out: Counter[str] = Counter()
+    couple = couple_of(data)
+    label = f"{told.side}-{told.frames or 'all'}"
+    predictions, refused = predict_frames(
+        data, sides, calculator, place / "frames" / label, {couple.element},
+        lambda done, total: report("frames", done, total), told.frames,
+    )  # fmt: skip
+    left_out.update(refused)
+    found: dict[str, int] = {}
+    cases = _limited(ordering_cases(data, sides, told.host, found), told.structures)
+    left_out.update(found)
+    relaxed = {
+        start: relax_cases(cases, start, choice, place / "relaxations", told, left_out, report) for start in told.starts
+    }
+    return ModelScores(
+        model=choice.title,
+        model_fingerprint=choice.fingerprint(),
+        charge_states=calculator.species_map.knows_charge_states,
+        data_set=data.title,
+        data_set_checksum=data.checksum,
+        engine=data.engine,
+        side=told.side,
+        settings=told.as_dict(),
+        errors=error_scores(predictions),
+        rankings=[r for start, done in relaxed.items() for r in rankings(start, done, told.reference)],
+        achieved=[a for start, done in relaxed.items() for a in achieved(start, done, data.engine)],
+        moments=moment_sets(cases, relaxed, calculator),
+        hull=[h for start, done in relaxed.items() for h in hulls(start, done)],
+        embeddings=embedding_scores(cases, calculator),
+        left_out=dict(left_out),
+    ), predictions
+
+
+def _limited(cases: Sequence[OrderingCase], limit: int | None) -> list[OrderingCase]:
+    """So many mixed structures, in the order of their names, and the end members; nothing at all for 0."""
+    if limit == 0:
+        return []
+    mixed = sorted((case for case in cases if case.mixed), key=lambda case: case.name)
+    return mixed[:limit] + [case for case in cases if not case.mixed]
