@@ -125,10 +125,11 @@ def _campaign_and_engine(path: Path | None, engine: str) -> Iterator[Check]:
 def _size(campaign: Campaign, engine: str) -> str:
     """How much a campaign asks for; what `run` would refuse is refused here too."""
     from ..flows.plan import plan_configurations  # noqa: PLC0415 - pymatgen
-    from ..flows.preflight import check_protocol  # noqa: PLC0415
+    from ..flows.preflight import check_launch_settings, check_protocol  # noqa: PLC0415
 
     check_protocol(campaign, engine)
     planned = plan_configurations(campaign, engine)
+    check_launch_settings(campaign, engine, planned)
     largest = campaign.cell.structure.composition.formula.replace(" ", "")
     return f"{len(planned)} configurations, {sum(len(c.job_uuids) for c in planned)} VASP runs; full cell {largest}"
 

@@ -76,12 +76,12 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
 
 
 def _name_and_store(campaign: Path) -> tuple[str, str | None]:
-    from ..inputs.yaml_files import parse_yaml  # noqa: PLC0415 - pydantic
+    from ..inputs.yaml_files import parse_yaml, yaml_text  # noqa: PLC0415 - pydantic
 
     try:
-        content = parse_yaml(campaign.read_text(encoding="utf-8"), str(campaign))
-    except (OSError, UnicodeDecodeError) as err:
-        raise ValueError(f"{campaign}: not readable: {err}") from err
+        content = parse_yaml(yaml_text(campaign), str(campaign))
+    except FileNotFoundError as err:
+        raise ValueError(f"{campaign}: no such campaign file; `valenceflow init` writes one") from err
     name = content.get("name")
     if not isinstance(name, str) or not name or "/" in name:
         raise ValueError(f"{campaign}: `name:` must be a plain word, got {name!r}")

@@ -24,13 +24,19 @@ def hand_over_campaign(
 ) -> None:
     """Submit what is missing and not in the queue yet, and say what to type next."""
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
-    from ..flows.preflight import check_launch, worker_environment  # noqa: PLC0415 - atomate2's settings
+    from ..flows.preflight import (  # noqa: PLC0415 - atomate2's settings
+        check_launch,
+        check_launch_settings,
+        worker_environment,
+    )
     from ..flows.queues.launches import remember_launch  # noqa: PLC0415
     from ..flows.queues.opening import open_queue  # noqa: PLC0415
-    from ..flows.runner import make_folder, plan, prepare  # noqa: PLC0415
+    from ..flows.runner import make_folder, plan, prepare, reach_store  # noqa: PLC0415
 
     planned = plan(campaign, engine, only)
     check_launch(campaign, engine, fault)
+    check_launch_settings(campaign, engine, planned)
+    reach_store(campaign)
     make_folder(campaign.folder)
     environment = {} if engine == "vasp" else worker_environment(campaign, engine, fault)
     with campaign_lock(campaign.folder):

@@ -145,14 +145,20 @@ def _run_here(
 ) -> int:
     """Run with worker processes and report; returns the command's exit code."""
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
-    from ..flows.preflight import check_engine, worker_environment  # noqa: PLC0415 - pymatgen's and atomate2's settings
-    from ..flows.runner import make_folder, plan, prepare  # noqa: PLC0415
+    from ..flows.preflight import (  # noqa: PLC0415 - pymatgen's and atomate2's settings
+        check_engine,
+        check_launch_settings,
+        worker_environment,
+    )
+    from ..flows.runner import make_folder, plan, prepare, reach_store  # noqa: PLC0415
     from .progress import progress_bar  # noqa: PLC0415
     from .tables import print_lines  # noqa: PLC0415
 
     with progress_bar("choosing orderings") as tell:
         planned = plan(campaign, engine, options.only, tell)
     check_engine(campaign, engine, options.fault)
+    check_launch_settings(campaign, engine, planned)
+    reach_store(campaign)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):
         prepared = prepare(campaign, engine, planned, options.only, options.limit)

@@ -18,7 +18,7 @@ from ..inputs.hosts import DEFAULT_SYMPREC, Host, get_host, host_from_cif, host_
 from ..inputs.protocol import Protocol, load_protocol
 from ..inputs.supercells import HostSupercell, supercell_matrix
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL
-from ..inputs.yaml_files import first_problem, parse_yaml
+from ..inputs.yaml_files import first_problem, parse_yaml, yaml_text
 from ..stores.documents import StepKind
 from .audit import OnLostOrdering
 from .ordering_choice import ChargeChoice, OrderingChoice
@@ -26,7 +26,7 @@ from .ordering_choice import ChargeChoice, OrderingChoice
 MAX_ATOMS = 10_000
 """Atoms in a campaign's supercell: far above what DFT can do, and low enough that a slip costs nothing."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class _Strict(BaseModel):
@@ -104,7 +104,7 @@ class CampaignFile(_Strict):
     symprec: float | None = Field(
         default=None, gt=0, le=0.5, description=f"symmetry tolerance for a CIF, A; default: {DEFAULT_SYMPREC}, checked"
     )
-    working_ion: dict[str, WorkingIonChoice] = Field(min_length=1, max_length=1)
+    working_ion: dict[str, WorkingIonChoice]
     charge: ChargeChoice
     protocol: str = DEFAULT_PROTOCOL
     on_lost_ordering: OnLostOrdering = Field(
@@ -119,7 +119,17 @@ class CampaignFile(_Strict):
     @classmethod
     def _folder_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value):
-            raise ValueError(f"{value!r} names the campaign's folder: use letters, digits, '.', '_' and '-'")
+            raise ValueError(
+                f"{value!r} names the campaign's folder: use letters, digits, '.', '_' and '-', at most 100"
+            )
+        return value
+
+    @field_validator("working_ion", mode="before")
+    @classmethod
+    def _one_ion(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) != 1:
+            given = ", ".join(map(str, value)) or "none"
+            raise ValueError(f"name exactly one working ion, as `Na: {{fraction: 1/2, ...}}`; got {given}")
         return value
 
     @field_validator("supercell", mode="before")
@@ -177,11 +187,9 @@ def read_campaign(path: Path) -> Campaign:
         One line with what is wrong and the way out.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = yaml_text(path)
     except FileNotFoundError as err:
         raise ValueError(f"{path}: no such campaign file; `valenceflow init` writes one") from err
-    except (OSError, UnicodeDecodeError) as err:
-        raise ValueError(f"{path}: not readable: {err}") from err
     raw = parse_yaml(text, str(path))
     try:
         file = CampaignFile.model_validate(raw)

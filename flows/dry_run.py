@@ -20,7 +20,7 @@ from .gpaw.maker import GpawStepMaker
 from .launch import run_folder
 from .makers import StepMaker
 from .plan import plan_configurations
-from .preflight import check_protocol
+from .preflight import check_launch_settings, check_protocol
 from .runner import choose
 
 PLACEHOLDER_FILE = "GEOMETRY-IS-A-PLACEHOLDER.txt"
@@ -66,8 +66,10 @@ def write_inputs(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; name a new folder for --dry-run")
     check_protocol(campaign, engine)
+    chosen = choose(plan_configurations(campaign, engine), only)[:limit]
+    check_launch_settings(campaign, engine, chosen)
     written = Written()
-    for document in choose(plan_configurations(campaign, engine), only)[:limit]:
+    for document in chosen:
         place = folder / run_folder(Path(), document).parent.name
         written.configurations += 1
         for number, (maker, structure, sites) in enumerate(configuration_jobs(campaign, document), start=1):

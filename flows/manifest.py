@@ -45,7 +45,9 @@ def read_manifest(folder: Path) -> list[ConfigurationDoc]:
         raise ValueError(
             f"{path}: damaged: {first_problem(err)}; delete it: finished work is found again by its ids"
         ) from err
-    except (json.JSONDecodeError, KeyError, TypeError) as err:
+    except IsADirectoryError as err:
+        raise ValueError(f"{path} is a folder: move it away; finished work is found again by its ids") from err
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as err:
         raise ValueError(f"{path}: damaged ({err}); delete it: finished work is found again by its ids") from err
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from atomate2 import SETTINGS as ATOMATE2_SETTINGS
 from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
+from pymatgen.core import Structure
 
 from ..inputs.gpaw_settings import FUNCTIONALS, GPAW, gpaw_parameters
+from ..inputs.incar import protocol_incar
+from ..inputs.override_guard import with_overrides
+from ..stores.documents import ConfigurationDoc
+from .campaign import configuration_jobs
 from .campaign_file import Campaign
 from .engines import check_fault, engine_environment, vasp_problems
 from .gpaw.command import gpaw_problems
@@ -14,8 +21,12 @@ from .leash import leashed
 from .manifest import MANIFEST_FILE
 from .potcar_release import check_release
 from .runner import campaign_stores
+from .vasp_job import ChargeOrderedVaspMaker
 
 STUB_POTCARS = "stub-potcars"
+
+STOPPED_BEFORE_MIN = 5
+"""Minutes before the wall time at which custodian writes STOPCAR."""
 
 
 def potcar_labels(campaign: Campaign) -> list[str]:
@@ -84,6 +95,45 @@ def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> N
         problems = campaign_gpaw_problems(campaign)
         if problems:
             raise ValueError("; ".join(problems))
+
+
+def check_launch_settings(campaign: Campaign, engine: str, planned: Iterable[ConfigurationDoc]) -> None:
+    """Would VASP's inputs be made? Tags and times of `launch:`, and INCAR updates of atomate2's settings.
+
+    Moments and U of a step depend on the composition alone, so one configuration of each stands for all.
+
+    Parameters
+    ----------
+    campaign, engine : what is to run, and with which engine; GPAW reads none of this.
+    planned : its configurations.
+
+    Raises
+    ------
+    ValueError
+        If a tag contradicts the protocol or the charge states, or VASP would be stopped as soon as it runs.
+    """
+    if engine == GPAW:
+        return
+    minutes = campaign.file.launch.wall_time_minutes
+    if minutes is not None and minutes <= STOPPED_BEFORE_MIN:
+        raise ValueError(
+            f"{campaign.path.name}: launch.wall_time_minutes = {minutes:g}, and VASP is stopped {STOPPED_BEFORE_MIN} "
+            "minutes before: give the whole time that a run may take"
+        )
+    for document in {configuration.fraction: configuration for configuration in planned}.values():
+        for maker, structure, sites in configuration_jobs(campaign, document):
+            assert isinstance(maker, ChargeOrderedVaspMaker)
+            _check_incar(campaign, maker, maker.prepare(structure, sites).structure)
+
+
+def _check_incar(campaign: Campaign, maker: ChargeOrderedVaspMaker, structure: Structure) -> None:
+    generator = maker.input_set_generator
+    made = protocol_incar(generator.protocol, generator.calculation, structure)
+    try:
+        with_overrides(made, campaign.file.launch.incar, generator.protocol, structure)
+    except ValueError as err:
+        raise ValueError(f"{campaign.path.name}: launch.incar: {err}") from err
+    generator.get_input_set(structure, potcar_spec=True)
 
 
 def campaign_gpaw_problems(campaign: Campaign) -> list[str]:

@@ -99,6 +99,20 @@ def refuse_lost_store(campaign: Campaign) -> None:
         )
 
 
+def reach_store(campaign: Campaign) -> None:
+    """Connect to the store that `store:` names, so that one that is not there is said before anything is written.
+
+    Raises
+    ------
+    ValueError, or what the store's library raises
+        If it cannot be reached.
+    """
+    if campaign.file.store is not None:
+        stores = campaign_stores(campaign)
+        stores.collection("campaigns")
+        stores.close()
+
+
 def make_folder(folder: Path) -> None:
     """Make the campaign's folder.
 
@@ -116,6 +130,9 @@ def make_folder(folder: Path) -> None:
         raise ValueError(
             f"{folder} cannot be written ({err.strerror}); move the campaign file to a folder that can"
         ) from err
+    runs = folder / RUNS_FOLDER
+    if runs.exists() and not runs.is_dir():
+        raise ValueError(f"{runs} is a file where the runs' folder belongs: move it away")
 
 
 def plan(
@@ -152,7 +169,9 @@ def choose(configurations: Sequence[ConfigurationDoc], only: Sequence[str]) -> l
     for name in only:
         if not any(matches(c, [name]) for c in configurations):
             known = ", ".join(c.joint_key for c in configurations[:6]) + (" ..." if len(configurations) > 6 else "")
-            raise ValueError(f"no configuration matches --only {name}; give a key ({known}) or the start of an id")
+            raise ValueError(
+                f"no configuration matches --only {name or repr(name)}; give a key ({known}) or the start of an id"
+            )
     return [c for c in configurations if matches(c, only)] if only else list(configurations)
 
 
@@ -193,7 +212,9 @@ def _take_from_folders(campaign: Campaign, stores: Stores, configurations: Seque
 
 def matches(configuration: ConfigurationDoc, only: Sequence[str]) -> bool:
     """Whether a configuration is named by its joint key or the beginning of its id."""
-    return any(configuration.joint_key == key or configuration.configuration_id.startswith(key) for key in only)
+    return any(
+        configuration.joint_key == key or (key and configuration.configuration_id.startswith(key)) for key in only
+    )
 
 
 class StopWorkersError(Exception):

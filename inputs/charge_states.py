@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pymatgen.core import Element
 
-from .yaml_files import first_problem, parse_yaml
+from .yaml_files import first_problem, parse_yaml, yaml_text
 
 
 class _Frozen(BaseModel):
@@ -179,6 +179,6 @@ def get_couple(name: str, extra: Path | None = None) -> RedoxCouple:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise ValueError(f"{path}: not readable as a file of couples: {err}; check `couples:`") from err
+        return yaml_text(path)
+    except FileNotFoundError as err:
+        raise ValueError(f"{path}: no such file of couples; check `couples:`") from err

@@ -31,13 +31,19 @@ def read_crystal(path: Path) -> Structure:
         with warnings.catch_warnings():
             # pymatgen warns about rounded special positions; the operation count found is shown to the user instead.
             warnings.simplefilter("ignore")
-            return Structure.from_file(path)
+            structure = Structure.from_file(path)
     except FileNotFoundError as err:
         raise ValueError(f"{path}: no such file") from err
     except Exception as err:  # pymatgen raises many kinds for a broken file; each becomes one line for the user
         raise ValueError(
             f"{path}: not readable as a crystal structure: {str(err).splitlines()[0] if str(err) else err!r}"
         ) from err
+    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
+        # Symmetry libraries crash on such numbers.
+        raise ValueError(
+            f"{path}: not readable as a crystal structure: a cell length or coordinate is no finite number"
+        )
+    return structure
 
 
 def one_element_per_site(structure: Structure, working_ion: str, name: str) -> Structure:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from reprlib import repr as shortened
 from typing import Any, Self
+
+_FORM = re.compile(r"[+-]?(\d{1,20}/\d{1,20}|(\d{1,20}\.?\d{0,20}|\.\d{1,20})(e[+-]?\d{1,3})?)", re.IGNORECASE)
+"""Numbers as people write them; 1e999999999, which Fraction would take minutes to spell out, is none."""
 
 
 class WrittenFraction(Fraction):
@@ -46,13 +51,17 @@ def read_fraction(value: Any) -> Fraction:
     ValueError
         If it is no such number or lies outside 0..1.
     """
+    misfit = f"a fraction is a number such as 0.5 or 2/3, got {shortened(value)}"
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise ValueError(f"a fraction is a number such as 0.5 or 2/3, got {value!r}")
+        raise ValueError(misfit)
+    # A float is what its shortest text says: 0.3 was written, not the binary number next to it.
+    text = str(value).replace(" ", "")
+    if _FORM.fullmatch(text) is None:
+        raise ValueError(misfit)
     try:
-        # A float is what its shortest text says: 0.3 was written, not the binary number next to it.
-        fraction = WrittenFraction(str(value).replace(" ", ""))
-    except (ValueError, ZeroDivisionError) as err:
-        raise ValueError(f"a fraction is a number such as 0.5 or 2/3, got {value!r}") from err
+        fraction = WrittenFraction(text)
+    except ZeroDivisionError as err:
+        raise ValueError(misfit) from err
     if not 0 <= fraction <= 1:
         raise ValueError(f"fraction {fraction} must lie in 0..1")
     return fraction

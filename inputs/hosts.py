@@ -205,6 +205,8 @@ def host_from_cif(
     unknown = sorted(set(oxidation_states) - set(symbols))
     if unknown:
         raise ValueError(f"oxidation_states names {', '.join(unknown)}, which {path.name} does not contain")
+    if redox_element in oxidation_states:
+        raise ValueError(f"oxidation_states names {redox_element}, whose charges are the couple's: leave it out")
     try:
         host = Host(
             name=path.stem,

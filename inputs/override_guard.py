@@ -8,6 +8,7 @@ protocol and the structure's charge states, or the protocol's hash would name en
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import groupby
 from math import isclose
 from numbers import Real
@@ -20,6 +21,7 @@ from .incar import blocks
 from .incar_tags import LAUNCH_TAGS, LIMIT_TAGS, MIXING_TAGS, plain_value
 from .protocol import Protocol
 
+_PARTS_OF_THE_WORK = frozenset({"KPAR", "NPAR", "NCORE", "NSIM"})
 CHARGE_STATE_TAGS = frozenset({"MAGMOM", "NUPDOWN", "ISPIN", "LDAU", "LDAUTYPE", "LDAUU", "LDAUJ", "LDAUL"})
 # What a POSCAR block has in these tags where the INCAR leaves them out.
 _WITHOUT_U = {"LDAUU": 0.0, "LDAUJ": 0.0, "LDAUL": -1}
@@ -54,7 +56,7 @@ def with_overrides(incar: Incar, overrides: Mapping[str, Any], protocol: Protoco
             if asked is None:
                 merged.pop(tag, None)
             else:
-                merged[tag] = asked
+                merged[tag] = _checked_launch_value(tag, asked)
         elif not _agrees(tag, asked, incar.get(tag), structure):
             raise ValueError(_refusal(tag, asked, incar.get(tag), protocol))
     return merged
@@ -68,12 +70,31 @@ def _checked_limit(tag: str, asked: Any, incar: Incar) -> int:
     raise ValueError(f"override {tag} = {asked!r} must be {expected}; drop it, or make the other kind of calculation")
 
 
+def _checked_launch_value(tag: str, asked: Any) -> Any:
+    """Refuse what VASP cannot read: `NCORE = many` would end every run, each after its time in a queue."""
+    kind = str(Incar.INCAR_PARAMS[tag]["type"]) if tag in Incar.INCAR_PARAMS else ""
+    value = plain_value(tag, asked)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    least = 1 if tag in _PARTS_OF_THE_WORK else 0
+    checks = {
+        "int": (is_number and float(value) == float(asked) and value >= least, f"a whole number, at least {least}"),
+        "float": (is_number, "a number"),
+        "bool": (isinstance(value, bool), "true or false"),
+    }
+    fits, expected = checks.get(kind, (True, ""))
+    if not fits:
+        raise ValueError(f"override {tag} = {asked!r} must be {expected}")
+    return asked
+
+
 def _agrees(tag: str, asked: Any, expected: Any, structure: Structure) -> bool:
     if isinstance(asked, Mapping):
         return _mapping_agrees(tag, asked, expected, structure)
     if asked is None or expected is None:
         return asked is expected
     if not isinstance(asked, Sequence | Real | str):
+        return False
+    if isinstance(expected, list) and not isinstance(asked, Sequence):
         return False
     return _same(plain_value(tag, asked), plain_value(tag, expected))
 
@@ -113,6 +134,8 @@ def _refusal(tag: str, asked: Any, expected: Any, protocol: Protocol) -> str:
     else:
         against = f"protocol {protocol.name} ({own}), whose hash would no longer say what was run"
         way_out = "drop it, or put it in a protocol of your own"
+    if tag not in Incar.INCAR_PARAMS and (near := get_close_matches(tag, [*LAUNCH_TAGS, *Incar.INCAR_PARAMS], n=1)):
+        way_out = f"did you mean {near[0]}? Else {way_out}"
     way_out = f"{way_out} (YAML, `extends: {protocol.name}`)"
     return f"override {tag} = {_short(asked)} contradicts {against}; {way_out}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -153,7 +154,7 @@ class Protocol(_Frozen):
                 raise ValueError(
                     f"{symbol}: U acts on d shells (LDAUL 2) here, and {symbol} is no d element; leave it out"
                 )
-            if u <= 0:
+            if not 0 < u < inf:
                 raise ValueError(
                     f"{symbol}: U = {u} eV must be positive; `{symbol}: null` takes an inherited value away"
                 )

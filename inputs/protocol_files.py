@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pymatgen.io.vasp.inputs import Incar
 
 from .incar_tags import LAUNCH_TAGS, TAGS_OF_OTHER_FIELDS
-from .yaml_files import first_problem, model_at, named_parts, parse_yaml, right_name
+from .yaml_files import first_problem, model_at, named_parts, parse_yaml, right_name, yaml_text
 
 _PRESETS = files("valenceflow.inputs.data.protocols")
 _SUFFIXES = (".yaml", ".yml")
@@ -65,7 +65,7 @@ def _read(name: str, folder: Path) -> tuple[str, str, Path]:
             f"{kind} {name!r}; known: {', '.join(preset_names())}, "
             "or give the path of a .yaml file with `extends: paper-2026`"
         )
-    return path.read_text(encoding="utf-8"), str(path), path.parent
+    return yaml_text(path), str(path), path.parent
 
 
 def _laid_on(upper: dict[str, Any], lower: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,10 @@ FRACTION_TOLERANCE = Fraction(1, 1000)
 """Sites: how far fraction x sites may be from a whole number."""
 
 
+LARGEST_ENTRY = 10_000
+"""Of a supercell matrix: far above any cell for DFT, and small enough for exact determinants."""
+
+
 def supercell_matrix(value: Sequence[Any]) -> NDArray[np.int_]:
     """Read [1, 3, 2] or a 3x3 matrix whose rows are the new vectors in host vectors.
 
@@ -39,6 +43,8 @@ def supercell_matrix(value: Sequence[Any]) -> NDArray[np.int_]:
     matrix = np.diag(raw) if raw.shape == (3,) else raw
     if matrix.shape != (3, 3) or not np.all(np.isfinite(matrix)) or np.any(matrix != np.round(matrix)):
         raise ValueError(f"supercell must be [na, nb, nc] or a 3x3 matrix of whole numbers, got {value!r}")
+    if np.max(np.abs(matrix)) > LARGEST_ENTRY:
+        raise ValueError(f"supercell {value!r}: its numbers must lie within -{LARGEST_ENTRY:,} to {LARGEST_ENTRY:,}")
     whole = np.round(matrix).astype(int)
     if round(np.linalg.det(whole)) < 1:
         raise ValueError(

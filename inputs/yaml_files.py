@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -29,6 +30,27 @@ def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode)
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
 
 
+def yaml_text(path: Path) -> str:
+    """Text of a YAML file, which YAML wants in UTF-8.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        One line, if it cannot be read or is in another encoding.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        raise ValueError(f"{path}: not readable: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        wrong = f"byte 0x{err.object[err.start]:02x} at position {err.start} is not UTF-8"
+        raise ValueError(f"{path}: not readable: {wrong}; save the file as UTF-8") from err
+
+
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     """Parse YAML text whose top level is a mapping.
 
@@ -50,6 +72,8 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(err, "problem", None) or str(err).splitlines()[0]
         raise ValueError(f"{origin}{line}: not readable as YAML: {problem}") from err
+    except RecursionError as err:
+        raise ValueError(f"{origin}: not readable as YAML: too many brackets within each other") from err
     except (ValueError, TypeError, LookupError, AttributeError) as err:
         # PyYAML lets these through where a value contradicts its tag: a date such as 2026-02-30, `!!bool x`.
         raise ValueError(f"{origin}: not readable as YAML: {err}") from err

@@ -14,7 +14,7 @@ from typing import Any
 from maggma.core import Store
 from monty.json import MontyDecoder, jsanitize
 
-from ..inputs.yaml_files import parse_yaml
+from ..inputs.yaml_files import parse_yaml, yaml_text
 from .inbox import Handed, InboxStore, handed_files, inbox_folder, remove_partial, take_in
 from .migrations import VERSIONS, bring_up_to_date
 from .secrets import check_uris, redacted, redacted_spec, secrets_of
@@ -165,9 +165,19 @@ class Stores:
             for indexed in indexes:
                 store.ensure_index(indexed)
         except Exception as err:  # whatever a store's library raises
-            shown = redacted(str(err), secrets_of([self.docs_spec, self.data_spec]))
-            if shown == str(err):
-                raise
+            self._explain(err)
+            raise
+
+    def _explain(self, error: Exception) -> None:
+        """Raise what a user can act on, without passwords, in place of an error of a store's library that is not so."""
+        shown = redacted(str(error), secrets_of([self.docs_spec, self.data_spec]))
+        if _is_of_mongo(error):
+            why = shown.partition(", Timeout")[0].partition(" (configured")[0]  # the rest is pymongo's own state
+            raise ValueError(
+                f"the store {self.place} does not answer ({why}); is the server up, and are host, port, name and "
+                "password in the store's YAML right?"
+            ) from None
+        if shown != str(error):
             raise ValueError(f"{self.place}: {shown}") from None
 
     def job_store(self) -> Any:
@@ -232,7 +242,12 @@ class Stores:
     def _check_version(self) -> None:
         # A worker's inbox writes nothing, and its launcher has looked.
         if not self._is_checked and self.docs_spec.get("@class") != InboxStore.__name__:
-            bring_up_to_date(self)
+            try:
+                bring_up_to_date(self)
+            except Exception as err:  # a store that answers only when it is asked something
+                self.close()
+                self._explain(err)
+                raise
         self._is_checked = True
 
 
@@ -266,13 +281,13 @@ def stores_from_yaml(path: Path) -> Stores:
         If the file is unreadable or has no docs_store or no additional store `data`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as err:
+        content = parse_yaml(yaml_text(path), str(path))
+    except FileNotFoundError as err:
         raise ValueError(f"{path}: not readable: {err.strerror}") from err
-    content = parse_yaml(text, str(path))
     spec = content.get("JOB_STORE", content)
-    data = (spec.get("additional_stores") or {}).get("data")
-    if "docs_store" not in spec or data is None:
+    additional = spec.get("additional_stores") if isinstance(spec, Mapping) else None
+    data = additional.get("data") if isinstance(additional, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(spec.get("docs_store"), Mapping):
         raise ValueError(f"{path}: needs a docs_store and an additional store named `data`; the README shows one")
     stores = Stores(_full_form(spec["docs_store"], path), _full_form(data, path))
     try:
@@ -282,11 +297,16 @@ def stores_from_yaml(path: Path) -> Stores:
     except (ValueError, TypeError, ImportError, AttributeError) as err:
         raise ValueError(f"{path}: {redacted(str(err), secrets_of(spec))}") from None
     except Exception as err:
-        # pymongo's errors, by name: importing it would slow `status`. They may quote the URI.
-        if not any(kind.__name__ == "PyMongoError" for kind in type(err).__mro__):
+        if not _is_of_mongo(err):
             raise
+        # They may quote the URI.
         raise ValueError(f"{path}: {redacted(str(err), secrets_of(spec))}") from None
     return stores
+
+
+def _is_of_mongo(error: Exception) -> bool:
+    """Whether an error is pymongo's, by name: importing it would slow `status`."""
+    return any(kind.__name__ == "PyMongoError" for kind in type(error).__mro__)
 
 
 def _full_form(spec: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Every mistake is one line with its remedy, exit code 2, no traceback, and nothing half-written."""
 
+import re
 import sqlite3
 
 import pytest
@@ -7,6 +8,12 @@ from atomate2 import SETTINGS as ATOMATE2_SETTINGS
 from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
 
 SPRINGS = ("--engine", "rehearsal:springs")
+STORE = "JOB_STORE:\n  docs_store: {docs}\n  additional_stores:\n    data: {data}\n"
+NOWHERE = "{type: SQLiteStore, path: no/such/a.sqlite, collection: a}"
+UNANSWERED = (
+    "{type: MongoStore, host: 127.0.0.1, port: 1, database: mine, collection_name: a, "
+    "mongoclient_kwargs: {serverSelectionTimeoutMS: 50}}"
+)
 
 
 @pytest.fixture
@@ -62,6 +69,17 @@ def sodium(fraction, **orderings):
         ({"couple": None}, "couple", "required"),
         ({"oxidation_states": {"Na": 2, "P": 5, "O": -2}}, "oxidation_states are fixed by the host", "leave them out"),
         ({"store": "nowhere.yaml"}, "nowhere.yaml: not readable", ""),
+        ({"name": "a" * 200}, "names the campaign's folder", "at most 100"),
+        ({"supercell": [10**30, 1, 1]}, "supercell [1000000000000000000", "within -10,000 to 10,000"),
+        ({"working_ion": sodium("1e999999999")}, "1e999999999", "a number such as 0.5 or 2/3"),
+        ({"working_ion": {**sodium("1/2"), "Li": {}}}, "exactly one working ion", "got Na, Li"),
+        ({"launch": {"wall_time_minutes": 5}}, "wall_time_minutes = 5", "stopped 5 minutes before"),
+        ({"launch": {"incar": {"MAGMOM": 5}}}, "launch.incar: override MAGMOM = 5 contradicts", "drop it"),
+        ({"launch": {"incar": {"LDAUU": 4.0}}}, "override LDAUU = 4.0 contradicts the charge states", "extends:"),
+        ({"launch": {"incar": {"NUPDOWN": 16}}}, "override NUPDOWN = 16 contradicts the charge states", "drop it"),
+        ({"launch": {"incar": {"ENCUT": 300}}}, "override ENCUT = 300 contradicts protocol", "a protocol of your own"),
+        ({"launch": {"incar": {"NCROE": 4}}}, "override NCROE = 4", "did you mean NCORE?"),
+        ({"launch": {"incar": {"NCORE": "many"}}}, "override NCORE = 'many'", "a whole number, at least 1"),
     ],
     ids=str,
 )  # fmt: skip
@@ -69,6 +87,41 @@ def test_a_mistake_in_the_campaign_file_is_named_with_its_value(changes, wrong, 
     said = refused_run(**changes)
     assert wrong in said
     assert way_out in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("JOB_STORE: 5", "needs a docs_store and an additional store named `data`"),
+        ("JOB_STORE: {docs_store: x, additional_stores: y}", "needs a docs_store and an additional store named `data`"),
+        (STORE.format(docs=NOWHERE, data=NOWHERE), "folder"),
+        (
+            STORE.format(docs=UNANSWERED, data=UNANSWERED),
+            "the store 127.0.0.1/mine does not answer (127.0.0.1:1: [Errno 111]",
+        ),
+    ],
+)
+def test_a_store_that_cannot_be_reached_is_said_before_anything_is_written(fields, said, refused_run, tmp_path):
+    (tmp_path / "mine.yaml").write_text(fields)
+    assert said in refused_run(store="mine.yaml")
+
+
+def test_charges_of_the_redox_element_are_the_couples_own(refused_run, tmp_path, olivine):
+    olivine.host.structure.copy().relabel_sites().to(filename=str(tmp_path / "own.cif"))
+    said = refused_run(host="own.cif", oxidation_states={"Na": 1, "Fe": 2, "P": 5, "O": -2})
+    assert "oxidation_states names Fe, whose charges are the couple's: leave it out" in said
+
+
+def test_a_crystal_without_finite_numbers_is_refused(refused_run, tmp_path, olivine):
+    """Symmetry libraries end the whole process on such numbers."""
+    text = olivine.host.structure.copy().relabel_sites().to(fmt="cif")
+    (tmp_path / "own.cif").write_text(re.sub(r"(_cell_length_a +)\S+", r"\1nan", text))
+    assert "no finite number" in refused_run(host="own.cif", oxidation_states={"Na": 1, "P": 5, "O": -2})
+
+
+def test_a_potential_of_no_finite_number_is_refused(refused_run, tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: paper-2026\nhubbard_u: {Fe: .nan}\n")
+    assert "U = nan eV must be positive" in refused_run(protocol="mine.yaml")
 
 
 def test_an_unbalanced_request_names_the_charge(refused_run, tmp_path, olivine):
@@ -126,11 +179,14 @@ def test_an_element_without_a_potcar_label_or_u_is_refused_before_anything_runs(
         ("name: small\nhost: [1, 2\ncouple: x\n", "line 3"),
         ("name: a\nname: b\n", "line 2"),
         ("- a\n- b\n", "top level"),
+        ("name: a\nhost:\n\tbc: d\n", "line 3"),
+        ("name: " + 400 * "[" + 400 * "]", "too many brackets"),
+        (b"name: \xe9\n", "byte 0xe9 at position 6 is not UTF-8; save the file as UTF-8"),
     ],
 )
 def test_yaml_that_cannot_be_read_names_its_line(text, line, refused, tmp_path):
     path = tmp_path / "campaign.yaml"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     for command in ("run", "status"):
         assert line in refused(command, path)
     assert list(tmp_path.iterdir()) == [path]
@@ -148,6 +204,7 @@ def test_a_missing_campaign_file_names_init(refused, tmp_path):
         (("--engine", "rehearsal:springs", "--fault", "earthquake"), "unknown fault 'earthquake'"),
         (("--engine", "vasp", "--fault", "spin-flip"), "add --engine rehearsal"),
         (("--engine", "rehearsal:springs", "--only", "zz"), "no configuration matches --only zz"),
+        (("--engine", "rehearsal:springs", "--only", ""), "no configuration matches --only ''"),
     ],
 )
 def test_options_that_do_not_fit(options, said, refused_run):
@@ -244,9 +301,15 @@ def test_a_manifest_of_a_newer_version_or_a_damaged_one_is_refused(refused, tmp_
     assert "version 99 is newer" in refused("run", path, *SPRINGS)
     (folder / "manifest.json").write_text('{"schema_version": 1, "configu')
     assert "damaged" in refused("run", path, *SPRINGS)
+    (folder / "manifest.json").write_bytes(b"\xff\xfe")
+    assert "manifest.json: damaged" in refused("run", path, *SPRINGS)
 
 
-STORE = "JOB_STORE:\n  docs_store: {docs}\n  additional_stores:\n    data: {data}\n"
+def test_a_file_in_the_place_of_the_runs_is_said(refused, tmp_path, write_campaign):
+    path = write_campaign(tmp_path)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "runs").write_text("in the way")
+    assert "small/runs is a file where the runs' folder belongs" in refused("run", path, *SPRINGS)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_an_unknown_couple_is_answered_with_the_known_ones():
 
 
 def test_a_missing_user_file_is_one_line_with_its_name(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere\.yaml: not readable as a file of couples: .*check `couples:`$"):
+    with pytest.raises(ValueError, match=r"nowhere\.yaml: no such file of couples; check `couples:`$"):
         get_couple("Fe2+/Fe3+", tmp_path / "nowhere.yaml")
 
 
