@@ -1,4 +1,4 @@
-"""`valenceflow orderings`: count, list, rank, optimum, sample and key, for a shipped host, a CIF or a campaign.
+"""`valenceflow orderings`: count, list, rank, optimum, choose, sample and key, for a shipped host, a CIF or a campaign.
 
 The same names in Python: `inputs.orderings.catalogue.OrderingCatalogue`.
 """
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .ordering_choice import choose
 from .ordering_subject import (
     AtOption,
     ChargesOption,
@@ -166,6 +167,9 @@ def optimum(
     }
     note = f"{status}; {RANKING_ONLY}"
     show_rows(catalogue, [found.row], 1, Shown(output, None, as_json), note, **facts)
+
+
+app.command(name="choose")(choose)
 
 
 @app.command()

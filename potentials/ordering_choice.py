@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,7 +26,7 @@ from ..inputs.supercells import HostSupercell
 from .labelling import atoms_of_ordering
 from .open_models import ModelChoice
 from .relax_many import RelaxJob, relax_many
-from .relaxation import RelaxSettings
+from .relaxation import Relaxation, RelaxSettings
 
 Ranker = Literal["electrostatics", "expansion"]
 Source = Literal["candidate", "expansion", "swap"]
@@ -77,6 +77,7 @@ class JudgedOrdering(BaseModel):
     judged: float = Field(description="energy of the judgement, eV per cell")
     relaxed: float | None = Field(default=None, description="energy after the final relaxation, eV per cell")
     state: str | None = Field(default=None, description="how the final relaxation ended")
+    relaxation_id: str | None = Field(default=None, description="document of the final relaxation in the journal")
 
 
 class OrderingChoice(BaseModel):
@@ -131,15 +132,13 @@ def choose_ordering(
     _check_tells_apart(choice, couple)
     bits = checked_bits(working, len(cell.working_sites), "working-ion")
 
-    def relaxed(keys: Sequence[JointKey], how: RelaxSettings, what: str) -> list[tuple[float, str]]:
+    def relaxed(keys: Sequence[JointKey], how: RelaxSettings, what: str) -> list[Relaxation]:
         jobs = [RelaxJob(str(key), atoms_of_ordering(cell, couple, key)) for key in keys]
-        found = relax_many(
-            jobs, choice, how, folder, workers, progress=lambda _, done, total: report(what, done, total)
-        )
-        return [(np.inf if r.energy is None else r.energy, r.state) for r in found]
+        return relax_many(jobs, choice, how, folder, workers, progress=lambda _, done, total: report(what, done, total))
 
     def judge(keys: Sequence[JointKey]) -> list[float]:
-        return [energy for energy, _ in relaxed(keys, told.judging, "judging orderings")]
+        found = relaxed(keys, told.judging, "judging orderings")
+        return [np.inf if result.energy is None else result.energy for result in found]
 
     search = SwapSearch(cell, couple, bits, judge, told)
     search.run()
@@ -251,26 +250,20 @@ class SwapSearch:
 def _result(
     search: SwapSearch,
     lowest: Sequence[tuple[JointKey, float]],
-    finals: Sequence[tuple[float, str]],
+    finals: Sequence[Relaxation],
     choice: ModelChoice,
     told: ChoiceSettings,
 ) -> OrderingChoice:
     relaxed = {key: found for (key, _), found in zip(lowest, finals, strict=True)}
-    good = {key: energy for key, (energy, state) in relaxed.items() if state == "converged"}
+    good = {key: found.energy for key, found in relaxed.items() if found.state == "converged" and found.energy}
     if not good:
-        states = ", ".join(state for _, state in finals)
+        states = ", ".join(found.state for found in finals)
         raise ValueError(
             f"none of the {len(finals)} lowest orderings relaxed ({states}); allow more --steps, or take a better model"
         )
     best = min(good, key=lambda key: (good[key], str(key)))
     rows = [
-        JudgedOrdering(
-            key=str(key),
-            source=search.sources[key],
-            judged=energy,
-            relaxed=relaxed[key][0] if key in relaxed and np.isfinite(relaxed[key][0]) else None,
-            state=relaxed[key][1] if key in relaxed else None,
-        )
+        _row(search, key, energy, relaxed.get(key))
         for key, energy in search.lowest(len(search.judged))
         if np.isfinite(energy)
     ]
@@ -289,3 +282,10 @@ def _result(
         out_of_budget=search.left <= 0 and len(search.judged) < search.distinct,
         orderings=rows,
     )
+
+
+def _row(search: SwapSearch, key: JointKey, judged: float, final: Relaxation | None) -> JudgedOrdering:
+    about: dict[str, Any] = {"key": str(key), "source": search.sources[key], "judged": judged}
+    if final is not None:
+        about |= {"relaxed": final.energy, "state": final.state, "relaxation_id": final.relaxation_id}
+    return JudgedOrdering(**about)

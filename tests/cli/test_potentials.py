@@ -1,0 +1,150 @@
+"""`relax`, `evaluate` and `orderings choose`: results, going on, JSON, and one line for every mistake."""
+
+import json
+
+import ase.io
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="potentials need their extra")
+
+from valenceflow.inputs.charge_states import get_couple  # noqa: E402
+from valenceflow.potentials.cpainn.checkpoint import TrainedModel, save_model  # noqa: E402
+from valenceflow.potentials.cpainn.model import CPaiNN, EnergyScale  # noqa: E402
+from valenceflow.potentials.cpainn.settings import ModelSettings  # noqa: E402
+from valenceflow.potentials.labelling import atoms_of_ordering  # noqa: E402
+from valenceflow.potentials.open_models import ModelChoice  # noqa: E402
+from valenceflow.potentials.species import SpeciesMap  # noqa: E402
+
+from ..potentials.evaluation_set import write_set  # noqa: E402
+
+FE = get_couple("Fe2+/Fe3+")
+OLIVINE = "olivine-NaFePO4"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(6)
+    energies = EnergyScale(0.2, {11: -1.5, 26: -8.25, 31: -8.25, 15: -7.0, 8: -6.0})
+    made = CPaiNN(ModelSettings(features=8, n_layers=2, cutoff=3.0, n_radial=4), energies)
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    save_model(path, TrainedModel(made, SpeciesMap.shipped("paper"), (8, 11, 15, 26, 31)))
+    return path
+
+
+@pytest.fixture
+def structures(olivine, tmp_path):
+    path = tmp_path / "start.extxyz"
+    ase.io.write(path, [atoms_of_ordering(olivine, FE, key) for key in ("3.3", "3.5")])
+    return path
+
+
+def test_relax_writes_structures_with_labels_and_a_second_run_says_the_same(call, structures, model, tmp_path):
+    arguments = ("relax", structures, "--model", model, "--out", tmp_path / "out", "--fmax", 1000, "--json")
+    first, second = call(*arguments), call(*arguments)
+    assert first.code == second.code == 0, first
+    rows = json.loads(first.out)
+    assert [row["name"] for row in rows] == ["start:0", "start:1"]
+    assert json.loads(second.out) == rows == json.loads((tmp_path / "out/summary.json").read_text())
+    relaxed = ase.io.read(tmp_path / "out/relaxed.extxyz", index=":")
+    for atoms, row in zip(relaxed, rows, strict=True):
+        assert sorted(atoms.arrays["oxidation_state"][atoms.numbers == 26]) == [2, 2, 3, 3]
+        assert atoms.get_potential_energy() == pytest.approx(row["energy"])
+
+
+def test_relax_tells_what_did_not_converge_by_its_exit_code(call, structures, model, tmp_path):
+    answer = call("relax", structures, "--model", model, "--out", tmp_path / "out", "--steps", 0)
+    assert answer.code == 1
+    assert "2 unconverged; structures with labels:" in answer.out
+
+
+def test_relax_reads_states_from_a_cif_with_charges_and_from_moments(
+    call, model, half_filled, cif_with_charges, olivine, tmp_path
+):
+    cif_with_charges(half_filled(), tmp_path / "charged.cif")
+    atoms = atoms_of_ordering(olivine, FE, "3.3")
+    states = atoms.arrays.pop("oxidation_state")
+    atoms.set_initial_magnetic_moments(np.where(states == 3, 5, np.where(atoms.numbers == 26, 4, 0)))
+    ase.io.write(tmp_path / "moments.extxyz", atoms)
+    common = ("--model", model, "--fmax", 1000, "--json")
+    by_cif = call("relax", tmp_path / "charged.cif", "--out", tmp_path / "a", *common)
+    by_moments = call(
+        "relax", tmp_path / "moments.extxyz", "--states", "magmoms", "--couple", "Fe2+/Fe3+", "--out", tmp_path / "b",
+        *common,
+    )  # fmt: skip
+    for answer in (by_cif, by_moments):
+        assert answer.code == 0, answer
+        assert json.loads(answer.out)[0]["state"] == "converged"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--out", "out"], "say --model"),
+        (["--model", "MODEL"], "say where results go: --out FOLDER"),
+        (["--model", "nowhere", "--out", "out"], "nowhere: "),
+        (["--model", "MODEL", "--out", "out", "--dtype", "half"], "choose float32 or float64"),
+        (["--model", "MODEL", "--out", "out", "--states", "valence"], "has no array 'valence'"),
+        (["--model", "MODEL", "--out", "out", "--states", "magmoms"], "needs --couple"),
+    ],
+)
+def test_relax_refuses_what_it_cannot_do_in_one_line(refused, structures, model, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    filled = [str(model) if option == "MODEL" else option for option in options]
+    assert words in refused("relax", structures, *filled)
+
+
+def test_files_that_are_no_structures_are_refused(refused, model, tmp_path):
+    (tmp_path / "notes.extxyz").write_text("hello\n")
+    common = ("--model", model, "--out", tmp_path / "out")
+    assert "no such file" in refused("relax", tmp_path / "missing.cif", *common)
+    assert "cannot be read as structures" in refused("relax", tmp_path / "notes.extxyz", *common)
+
+
+def test_choose_says_best_found_writes_the_structure_and_goes_on(call, model, tmp_path):
+    arguments = (
+        "orderings", "choose", OLIVINE, "--at", "3", "--model", model, "--out", tmp_path, "--judging-steps", 0,
+        "--fmax", 1000, "--finalists", 2,
+    )  # fmt: skip
+    answer = call(*arguments)
+    assert answer.code == 0, answer
+    assert answer.out.startswith("best found: 3.")
+    found = json.loads((tmp_path / "choice.json").read_text())
+    best = ase.io.read(tmp_path / "best.extxyz")
+    assert best.get_potential_energy() == pytest.approx(found["energy"])
+    again = call(*arguments, "--json")
+    assert json.loads(again.out) == found
+
+
+def test_choose_needs_to_know_which_sodium_ordering(refused, model):
+    assert "--at KEY|CIF|lowest" in refused("orderings", "choose", OLIVINE, "--model", model)
+    words = refused("orderings", "choose", OLIVINE, "--at", "3", "--out", "x", "--by", "luck", "--model", model)
+    assert "choose electrostatics or expansion" in words
+
+
+def test_evaluate_puts_models_side_by_side_and_writes_scores_and_plots(call, model, olivine, tmp_path):
+    data = write_set(tmp_path, olivine, FE, ModelChoice((str(model),)).open())
+    plain = tmp_path / "plain.pt"
+    save_model(plain, TrainedModel(_plain(), SpeciesMap.shipped("elements"), (8, 11, 15, 26)))
+    common = ("evaluate", model, plain, "--dataset", data, "--out", tmp_path / "scores", "--fmax", 1e4)
+    answer = call(*common, "--start", "ideal", "--structures", 3)
+    assert answer.code == 0, answer
+    assert "energy MAE, meV/atom" in answer.out
+    scores = json.loads((tmp_path / "scores/model.pt/scores.json").read_text())
+    assert scores["document"] == "ModelScores"
+    assert (tmp_path / "scores/plain.pt/parity.svg").is_file()
+    rows = json.loads((tmp_path / "scores/comparison.json").read_text())
+    assert next(row["values"] for row in rows if row["score"] == "energy MAE, meV/atom")[0] == 0
+
+
+def _plain():
+    energies = EnergyScale(0.2, {11: -1.5, 26: -8.25, 15: -7.0, 8: -6.0})
+    return CPaiNN(ModelSettings(features=8, n_layers=2, cutoff=3.0, n_radial=4), energies)
+
+
+def test_evaluate_refuses_in_one_line(refused, model, tmp_path):
+    assert "--dataset DIR --out DIR" in refused("evaluate", model)
+    there = ("--dataset", tmp_path, "--out", tmp_path / "o")
+    assert "is no data set" in refused("evaluate", model, *there)
+    (tmp_path / "manifest.json").write_text('{"counts": {"test": 3}, "formats": {}}')
+    assert "choose ideal, rattled, first" in refused("evaluate", model, *there, "--start", "cold")
