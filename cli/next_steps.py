@@ -41,6 +41,8 @@ def failure_lines(group: FailureGroup, campaign: Path | None) -> list[str]:
     """
     remedy = group.remedy or AUDIT_REMEDIES.get(group.reason, _LOOK)
     lines = [f"{group.count} {group.state}: {group.message}", Exact(f"  folder: {_shown_folder(group.folder)}")]
+    for message, folder in group.others:
+        lines += [f"  also: {message}", Exact(f"  folder: {_shown_folder(folder)}")]
     lines.append(f"  to do: {remedy}")
     if campaign is not None:
         reason = group.reason if group.state == FAILED else AUDIT_FAILED

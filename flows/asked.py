@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ..inputs.fractions import exact_number
 from ..inputs.yaml_files import parse_yaml
 
 ASKED_FILE = "asked.json"
@@ -107,8 +108,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     try:
-        return str(Fraction(value.replace(" ", "") if isinstance(value, str) else value))
-    except (ValueError, TypeError, ZeroDivisionError, OverflowError):
+        return str(Fraction(exact_number(value) if isinstance(value, str) else value))
+    except (ValueError, TypeError, OverflowError):
         return str(value)
 
 

@@ -43,6 +43,23 @@ class WrittenFraction(Fraction):
         return self
 
 
+def exact_number(text: str) -> WrittenFraction:
+    """A number as people write it, exactly: 0.5, 1e-3, 2/3, 2 / 3.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    compact = text.replace(" ", "")
+    if _FORM.fullmatch(compact) is None:
+        raise ValueError(f"{shortened(text)} is no number such as 0.5 or 2/3")
+    try:
+        return WrittenFraction(compact)
+    except ZeroDivisionError as err:
+        raise ValueError(f"{text} divides by zero") from err
+
+
 def read_fraction(value: Any) -> Fraction:
     """A fraction from a YAML value: a number, or text such as 2/3.
 
@@ -54,13 +71,10 @@ def read_fraction(value: Any) -> Fraction:
     misfit = f"a fraction is a number such as 0.5 or 2/3, got {shortened(value)}"
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
         raise ValueError(misfit)
-    # A float is what its shortest text says: 0.3 was written, not the binary number next to it.
-    text = str(value).replace(" ", "")
-    if _FORM.fullmatch(text) is None:
-        raise ValueError(misfit)
     try:
-        fraction = WrittenFraction(text)
-    except ZeroDivisionError as err:
+        # A float is what its shortest text says: 0.3 was written, not the binary number next to it.
+        fraction = exact_number(str(value))
+    except ValueError as err:
         raise ValueError(misfit) from err
     if not 0 <= fraction <= 1:
         raise ValueError(f"fraction {fraction} must lie in 0..1")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .connect import Stores
 from .overview import AUDIT_FAILED, OTHER_ENGINE, engines_asked
+
+SHOWN_OTHERS = 4
+"""Of the failures of one reason, as many more are told in full: one reason may have several causes."""
 
 _STEPS = ("surrogate relax", "relax", "free relax")
 
@@ -22,6 +25,7 @@ class FailureGroup:
     state : `failed` (VASP gave no result), or `audit failed`.
     reason : of the FailureDoc, or the code of the audit's first failure.
     count, message, remedy, folder : how many; the rest is of one of them.
+    others : messages and folders of further ones that say something else, at most `SHOWN_OTHERS`.
     """
 
     reason: str
@@ -31,6 +35,14 @@ class FailureGroup:
     folder: str
     engine: str = ""
     state: str = "failed"
+    others: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, other: FailureGroup) -> None:
+        """Count one more of the same reason, and keep what it says where that is new."""
+        self.count += other.count
+        known = {self.message, *(message for message, _ in self.others)}
+        if other.message not in known and len(self.others) < SHOWN_OTHERS:
+            self.others.append((other.message, other.folder))
 
 
 def failure_groups(stores: Stores, campaign: str, left_out: Collection[str] = ()) -> list[FailureGroup]:
@@ -44,7 +56,7 @@ def failure_groups(stores: Stores, campaign: str, left_out: Collection[str] = ()
     for failure in [*_failures(stores, campaign, set(left_out)), *_unfit(stores, campaign, set(left_out))]:
         same = groups.setdefault((failure.engine, failure.state, failure.reason), failure)
         if same is not failure:
-            same.count += 1
+            same.add(failure)
     return sorted(groups.values(), key=lambda group: (group.engine, -group.count))
 
 

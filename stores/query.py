@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
+from ..inputs.fractions import exact_number
 from .documents import ChargeOrderedCalculationDoc
 from .frames import Collections, FrameDoc, FrameLabel
 from .relations import COUNTING, LOST
@@ -209,15 +209,11 @@ def fraction_range(text: str) -> tuple[float, float]:
     """
     low, _, high = text.partition(":")
     try:
-        first = _number(low) if low.strip() else 0.0
-        last = _number(high) if high.strip() else (1.0 if ":" in text else first)
-    except (ValueError, ZeroDivisionError) as err:
+        first = float(exact_number(low)) if low.strip() else 0.0
+        last = float(exact_number(high)) if high.strip() else (1.0 if ":" in text else first)
+    except ValueError as err:
         raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
     return first - _SLACK, last + _SLACK
-
-
-def _number(text: str) -> float:
-    return float(Fraction(text.replace(" ", "")))
 
 
 def _reduced(formula: str) -> str:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
+
+from ..inputs.fractions import exact_number
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -149,9 +150,9 @@ class _Reader:
         self._place += 1
         if kind == "number":
             try:
-                return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(Fraction(text))
-            except ZeroDivisionError:
-                raise self._error(f"{text} divides by zero", place) from None
+                return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(exact_number(text))
+            except ValueError as err:
+                raise self._error(str(err), place) from None
         if kind == "text":
             return text[1:-1]
         if kind == "word":

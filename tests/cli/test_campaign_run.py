@@ -138,7 +138,7 @@ def test_a_fraction_is_asked_for_as_people_write_it(x, path, call):
     assert len(found) == sum(d["fraction"] == 0.5 for d in calculations(path)) > 0
 
 
-@pytest.mark.parametrize("x", ["1/0", "1:b", "half"])
+@pytest.mark.parametrize("x", ["1/0", "1:b", "half", "1e999999999"])
 def test_what_is_no_fraction_is_refused(x, path, refused):
     assert "give a fraction such as 0.5 or 1/2" in refused("query", path, "--x", x)
 

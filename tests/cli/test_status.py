@@ -110,6 +110,19 @@ def test_failures_say_what_to_type_for_each_reason(reason, finished, call):
     assert f"after a retry: valenceflow run {path} --engine {SPRINGS}" in lines
 
 
+def test_failures_of_one_reason_with_several_causes_are_each_told_with_their_folder(finished, call):
+    other = failure(1, "vasp error")
+    other["steps"]["relax"] |= {"message": "relax: vasp error: something else", "folder": "elsewhere:/other/run"}
+    lines = lines_of(call("status", finished(failure(0, "vasp error"), other)))
+    told = {lines[n] for n, line in enumerate(lines) if line.startswith(("  also: ", "2 failed: "))}
+    assert {line.partition(": ")[2] for line in told} == {
+        "relax: vasp error: it broke",
+        "relax: vasp error: something else",
+    }
+    assert "  folder: elsewhere:/other/run" in lines
+    assert sum("--reason 'vasp error'" in line for line in lines) == 1
+
+
 def test_lost_orderings_and_failed_audits_say_what_to_type(finished, call):
     volume = [{"code": "volume", "severity": "failure", "message": "relax: volume 400 A^3 is too large"}]
     path = finished(

@@ -2,7 +2,7 @@
 
 import pytest
 from valenceflow.stores.connect import sqlite_stores
-from valenceflow.stores.failure_groups import failure_groups
+from valenceflow.stores.failure_groups import SHOWN_OTHERS, failure_groups
 
 ENGINE = "rehearsal:springs"
 
@@ -78,3 +78,16 @@ def test_earlier_attempts_and_what_is_no_longer_asked_for_are_no_failures(groups
     calculations = [unfit(0, "volume", latest=False), unfit(1, "volume"), failed(2)]
     found = groups_of([configuration(n) for n in range(3)], calculations, left_out=["1", "2"])
     assert found == []
+
+
+def test_failures_of_one_reason_that_say_different_things_are_told_up_to_a_number(groups_of):
+    def saying(number):
+        calculation = failed(number)
+        calculation["steps"]["relax"] |= {"message": f"m{number // 2}", "folder": f"host:/{number}"}
+        return calculation
+
+    (group,) = groups_of([configuration(n) for n in range(20)], [saying(n) for n in range(20)])
+    assert group.count == 20
+    told = [group.message, *(message for message, _ in group.others)]
+    assert len(told) == len(set(told)) == 1 + SHOWN_OTHERS
+    assert all(f"m{int(folder.removeprefix('host:/')) // 2}" == message for message, folder in group.others)

@@ -64,6 +64,7 @@ def test_a_condition_means_what_it_says(text, expected, collection):
         ("n in 1", "expected `(`"),
         ("n not 1", "expected `in`"),
         ("x < 1/0", "divides by zero"),
+        ("x < 1e999999999", "is no number such as 0.5"),
         ("x = 'open", "cannot be read"),
         ("< 2", "expected a field"),
         ("(" * 60 + "n = 1", "at most 50"),
