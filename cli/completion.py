@@ -59,6 +59,26 @@ def complete_crystal(incomplete: str) -> list[str]:
     return found
 
 
+def complete_model(incomplete: str) -> list[str]:
+    """Folders of trained models, folders on the way to them, and pretrained CHGNet."""
+    folder = incomplete[: incomplete.rfind("/") + 1]
+    found = _starting(incomplete, ["pretrained-chgnet"])
+    for entry in _entries(incomplete):
+        if entry.is_dir():
+            found.append(f"{folder}{entry.name}" + ("" if (entry / "model.json").is_file() else "/"))
+    return found
+
+
+def complete_data_set(incomplete: str) -> list[str]:
+    """Folders of exported sets, and folders on the way to them."""
+    folder = incomplete[: incomplete.rfind("/") + 1]
+    return [
+        f"{folder}{entry.name}" + ("" if (entry / "manifest.json").is_file() else "/")
+        for entry in _entries(incomplete)
+        if entry.is_dir()
+    ]
+
+
 def complete_couple(incomplete: str) -> list[str]:
     """Shipped couples."""
     return _starting(incomplete, _names_in("couples.yaml"))

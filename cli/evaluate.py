@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from .completion import complete_data_set, complete_model
 from .model_options import DeviceOption, PrecisionOption, WorkersOption, chosen_model
 from .places import JsonOption
 
@@ -23,9 +24,16 @@ STARTS = ("ideal", "rattled", "first")
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Folders of trained models; several with + between them: an ensemble."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Folders of trained models; several with + between them: an ensemble.",
+            autocompletion=complete_model,
+        ),
     ],
-    dataset: Annotated[Path | None, typer.Option("--dataset", "-d", help="Folder of an exported set.")] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--dataset", "-d", help="Folder of an exported set.", autocompletion=complete_data_set),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for scores; a killed evaluation goes on there.")
     ] = None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .completion import complete_model
+
 if TYPE_CHECKING:
     from ..potentials.open_models import ModelChoice
 
@@ -16,6 +18,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         help="Folder of a trained model, or pretrained-chgnet; repeat it for an ensemble.",
+        autocompletion=complete_model,
         show_default=False,
     ),
 ]

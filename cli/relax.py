@@ -59,11 +59,11 @@ def relax(
 
     jobs = read_jobs(structures)
     settings = RelaxSettings(fmax=fmax, steps=steps, relax_cell=not fixed_cell, volume_change=volume_change)
-    labelled = _with_states(jobs, states, couple, couples)
+    source = _states(jobs, states, couple, couples)
     with progress_bar("relaxing") as tell:
         tell(0, len(jobs))
         results = relax_many(
-            labelled, choice, settings, out / JOURNAL, workers, progress=lambda _, done, total: tell(done, total)
+            jobs, choice, settings, out / JOURNAL, workers, source, lambda _, done, total: tell(done, total)
         )
     write_relaxed(out / STRUCTURES, results)
     rows = [_row(result) for result in results]
@@ -76,19 +76,16 @@ def relax(
         raise typer.Exit(1)
 
 
-def _with_states(jobs: Sequence[RelaxJob], states: str, couple: str | None, couples: Path | None) -> Sequence[RelaxJob]:
-    """Jobs whose atoms carry their states in the array that everything after reads."""
-    from ..potentials.labelling import states_in_array  # noqa: PLC0415 - pymatgen
-    from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415
+def _states(jobs: Sequence[RelaxJob], states: str, couple: str | None, couples: Path | None) -> str | StateSource:
+    """Where labels are read; an array that was asked for must be there."""
+    from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415 - pymatgen
 
-    if states == OXIDATION_STATE:
-        return jobs
-    source = _by_magmoms(couple, couples) if states == "magmoms" else states_in_array(states)
-    for job in jobs:
-        if states != "magmoms" and states not in job.atoms.arrays:
+    if states == "magmoms":
+        return _by_magmoms(couple, couples)
+    for job in jobs if states != OXIDATION_STATE else ():
+        if states not in job.atoms.arrays:
             raise ValueError(f"{job.name}: has no array {states!r}; it has {', '.join(sorted(job.atoms.arrays))}")
-        job.atoms.set_array(OXIDATION_STATE, source(job.atoms))
-    return jobs
+    return states
 
 
 def _by_magmoms(couple: str | None, couples: Path | None) -> StateSource:

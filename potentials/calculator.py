@@ -149,11 +149,11 @@ def _checked(name: str, value: Any, atoms: Atoms) -> FloatArray:
 
 
 def _merged(found: list[dict[str, FloatArray]], names: list[str]) -> dict[str, Any]:
-    results: dict[str, Any] = {}
-    for name in names:
+    results: dict[str, Any] = dict(found[0])
+    for name in names if len(found) > 1 else ():
         values = np.stack([result[name] for result in found])
         results[name] = values.mean(axis=0)
-        if len(found) > 1 and name in DEVIATIONS:
+        if name in DEVIATIONS:
             results[f"{name}_std"] = values.std(axis=0, ddof=1)
     for name in ("energy", "energy_std"):
         if name in results:

@@ -35,7 +35,10 @@ def states_in_array(name: str = OXIDATION_STATE) -> StateSource:
     """States as they stand in a per-atom array; NaN for all atoms where there is none of this name."""
 
     def read(atoms: Atoms) -> FloatArray:
-        return as_states(atoms.arrays.get(name), len(atoms), atoms.get_chemical_formula())
+        try:
+            return as_states(atoms.arrays.get(name), len(atoms))
+        except ValueError:  # only an error needs the formula, which takes longer than all the rest
+            return as_states(atoms.arrays.get(name), len(atoms), atoms.get_chemical_formula())
 
     return read
 

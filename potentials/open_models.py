@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def open_models(names: Folders, device: str = "cpu", dtype: str | None = None) -
     """
     if not names:
         raise ValueError("no model was named; give a model's folder")
+    # torch remarks on a line of chgnet that takes the volume out of the graph, which is what it wants.
+    warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True to a scalar")
     opened = [_open(str(name), device, dtype) for name in names]
     maps = [species_map for _, species_map in opened]
     for name, other in zip(names, maps, strict=True):

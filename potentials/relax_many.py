@@ -22,7 +22,7 @@ from ase import Atoms
 from pydantic import ValidationError
 
 from .calculator import ChargeStateCalculator
-from .labelling import StateSource
+from .labelling import StateSource, states_in_array
 from .open_models import ModelChoice
 from .relax import relax_atoms
 from .relaxation import Relaxation, RelaxSettings, relaxation_id, structure_fields
@@ -128,9 +128,9 @@ def relax_many(
     choice : the model or ensemble.
     settings : default: the paper's.
     folder : the journal; None: nothing is kept.
-    workers : processes. With more than one each computes on one thread, `states` has to be picklable, and a script that
-        calls this needs the usual `if __name__ == "__main__":`.
-    states : where oxidation states are read (`ChargeStateCalculator`).
+    workers : processes. With more than one each computes on one thread, and a script that calls this needs the usual
+        `if __name__ == "__main__":`.
+    states : where oxidation states are read; they end in the array `oxidation_state` of what comes back.
     progress : called with each result.
 
     Returns
@@ -143,6 +143,8 @@ def relax_many(
         If the model cannot be opened, or a worker process died.
     """
     wanted, fingerprint = settings or RelaxSettings(), choice.fingerprint()
+    if states != OXIDATION_STATE:
+        jobs = [_labelled(job, states_in_array(states) if isinstance(states, str) else states) for job in jobs]
     journal = None if folder is None else Journal(folder)
     ids = [relaxation_id(job.atoms, fingerprint, wanted) for job in jobs]
     found: dict[str, Relaxation] = {}
@@ -154,11 +156,18 @@ def relax_many(
         elif name not in found:
             open_jobs.setdefault(name, job)
     total = len(found) + len(open_jobs)
-    told = _Task(choice, fingerprint, wanted, folder, states)
+    told = _Task(choice, fingerprint, wanted, folder)
     for place, result in enumerate(_relaxed(list(open_jobs.values()), told, workers), len(found) + 1):
         found[result.relaxation_id] = result
         progress(result, place, total)
     return [found[name].model_copy(update={"name": job.name}) for name, job in zip(ids, jobs, strict=True)]
+
+
+def _labelled(job: RelaxJob, source: StateSource) -> RelaxJob:
+    atoms = job.atoms.copy()
+    atoms.set_array(OXIDATION_STATE, None)
+    atoms.set_array(OXIDATION_STATE, source(job.atoms))
+    return RelaxJob(job.name, atoms)
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,6 @@ class _Task:
     fingerprint: str
     settings: RelaxSettings
     folder: Path | None
-    states: str | StateSource
 
     def run(self, job: RelaxJob, calculator: ChargeStateCalculator) -> Relaxation:
         """Relax one structure and keep the result."""
@@ -193,10 +201,10 @@ def _relaxed(jobs: Sequence[RelaxJob], task: _Task, workers: int) -> Iterator[Re
     if not jobs:
         return
     if workers == 1:
-        calculator = task.choice.open(task.states)
+        calculator = task.choice.open()
         yield from (task.run(job, calculator) for job in jobs)
         return
-    task.choice.open(task.states)  # an error in the model is told before processes start
+    task.choice.open()  # an error in the model is told before processes start
     context = multiprocessing.get_context("spawn")  # a forked torch hangs
     with _children_on_one_thread(), ProcessPoolExecutor(workers, context, _start_worker, (task,)) as pool:
         try:
@@ -239,7 +247,7 @@ _in_worker: tuple[_Task, ChargeStateCalculator] | None = None
 def _start_worker(task: _Task) -> None:
     global _in_worker  # a pool's worker has no other place for what it opens once
     torch.set_num_threads(1)
-    _in_worker = (task, task.choice.open(task.states))
+    _in_worker = (task, task.choice.open())
 
 
 def _work(job: RelaxJob) -> Relaxation:

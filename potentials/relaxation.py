@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -103,14 +102,12 @@ def relaxation_id(atoms: Atoms, model: str, settings: RelaxSettings) -> str:
 
     Parameters
     ----------
-    atoms : the start; positions and cell count to 1e-6 A, initial moments count where there are any.
+    atoms : the start; positions and cell count to 1e-6 A.
     model : fingerprint of the model.
     settings : of the relaxation.
     """
     fields = structure_fields(atoms)
     for name in ("cell", "positions"):
         fields[name] = (np.round(fields[name], 6) + 0.0).tolist()  # -0.0 and 0.0 are one place
-    moments = atoms.arrays.get("initial_magmoms")
-    told: Mapping[str, Any] = {"moments": None if moments is None else np.round(moments, 6).tolist()}
-    content = [fields, told, model, settings.model_dump()]
+    content = [fields, model, settings.model_dump()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]

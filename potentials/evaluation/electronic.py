@@ -11,7 +11,7 @@ from ...inputs.species import OXIDATION_STATE, FloatArray
 from ..calculator import ChargeStateCalculator
 from ..embeddings import last_layer, nearest_centroid, principal_components, silhouette
 from .cases import OrderingCase, moments_of
-from .errors import species_names
+from .errors import atom_names
 from .orderings import confusion, most_outlying
 from .relaxed import RelaxedCase, converged, site_moments
 from .scores import EmbeddingScore, MomentSet, Start
@@ -75,7 +75,7 @@ def embedding_scores(cases: Sequence[OrderingCase], calculator: ChargeStateCalcu
     points, shares = principal_components(sites)
     states = case.high.astype(int)
     all_states = case.reference.atoms.arrays[OXIDATION_STATE]
-    names = species_names(case.reference.atoms.numbers, all_states, {case.couple.element})
+    names = atom_names(case.reference.atoms.numbers, all_states, {case.couple.element})
     return [
         EmbeddingScore(
             structure=case.name,

@@ -75,7 +75,7 @@ class Predictions:
             raise ValueError(f"{path}: is damaged; remove it and run again") from err
 
 
-def species_names(numbers: NDArray[Any], states: FloatArray, redox: set[str]) -> list[str]:
+def atom_names(numbers: NDArray[Any], states: FloatArray, redox: set[str]) -> list[str]:
     """Names of atoms: with the charge for redox elements of known state, e.g. Fe3+, else the element.
 
     Parameters

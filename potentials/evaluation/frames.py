@@ -14,7 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ...inputs.species import FloatArray
 from ..calculator import ChargeStateCalculator
 from ..labelling import states_in_array
-from .errors import Predictions, species_names
+from .errors import Predictions, atom_names
 from .reference import ReferenceFrame, ReferenceSet
 
 PART = 25
@@ -105,7 +105,7 @@ def _row(frame: ReferenceFrame, results: dict[str, Any], redox: set[str]) -> dic
         "formulas": frame.formula,
         "steps": frame.step,
         "sizes": n,
-        "species": species_names(atoms.numbers, states_in_array()(atoms), redox),
+        "species": atom_names(atoms.numbers, states_in_array()(atoms), redox),
         "energy": np.array([frame.energy, results["energy"]]) / n,
         "forces": np.stack([frame.forces, results["forces"]], axis=-1),
         "stress": _pair(voigt, results.get("stress"), 6),

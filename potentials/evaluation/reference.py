@@ -1,6 +1,7 @@
 """What a potential is held against: the frames of an exported data set, with real elements and labels.
 
-Parquet says everything; extended XYZ (of cPaiNN or MACE) says neither step nor host, and what needs them is left out.
+Parquet says everything. Extended XYZ (of cPaiNN or MACE) says step and host only where all frames of the set have the
+same; else what needs them is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ class ReferenceFrame:
     formula : reduced formula.
     step : `relax` and the like; empty where the format does not say.
     host : name of the host; None where it is not known.
-    fraction : occupied working-ion sites / all of them; None where it is not known.
     atoms : real elements; array `oxidation_state` where states are known.
     energy : eV per cell.
     forces : (n_atoms, 3) eV/A.
@@ -53,7 +53,6 @@ class ReferenceFrame:
     formula: str
     step: str
     host: str | None
-    fraction: float | None
     atoms: Atoms
     energy: float
     forces: FloatArray
@@ -141,9 +140,16 @@ class ReferenceSet:
         else:
             raise ValueError(f"{self.folder}: holds {', '.join(formats)}; evaluation reads parquet, cpainn or mace")
 
+    def _common(self, name: str) -> str | None:
+        """What all frames have in common (`host`, `step`), by the manifest's counts; None where they differ."""
+        counts = self.manifest.get("frames_by", {}).get(name, {})
+        common = [value for value, number in counts.items() if number == self.manifest["n_frames"]]
+        return common[0] if common else None
+
     def _from_xyz(self, path: Path, side: str, of_model: bool) -> Iterator[ReferenceFrame]:
         with (self.folder / SPLIT_FILE).open(encoding="utf-8", newline="") as file:
             lineages = {row["frame_id"]: (row["lineage"], row["formula"]) for row in csv.DictReader(file)}
+        step, host = self._common("step") or "", self._common("host")
         species = SpeciesMap.model_validate_json((self.folder / SPECIES).read_text(encoding="utf-8"))
         for found in iread(path):
             atoms = Atoms(found.numbers, found.positions, cell=found.cell, pbc=found.pbc)
@@ -158,7 +164,7 @@ class ReferenceSet:
             lineage, formula = lineages[frame_id]
             stress = found.info.get("REF_stress")
             yield ReferenceFrame(
-                frame_id, lineage, side, formula, "", None, None, atoms,
+                frame_id, lineage, side, formula, step, host, atoms,
                 energy=float(found.info["REF_energy"]),
                 forces=found.arrays["REF_forces"],
                 stress=None if stress is None else np.reshape(stress, (3, 3)),
@@ -187,7 +193,7 @@ def _of_row(row: dict[str, Any], side: str) -> ReferenceFrame:
     stress = array("stress")
     return ReferenceFrame(
         row["frame_id"], row["configuration_id"] or row["lineage"], side, row["formula"], row["step"], row["host"],
-        row["fraction"], atoms, row["energy"],
+        atoms, row["energy"],
         forces=np.reshape(row["forces"], (-1, 3)),
         stress=None if stress is None else stress.reshape(3, 3),
         magmoms=array("magmoms"),

@@ -34,6 +34,16 @@ def folder(tmp_path, write_campaign, monkeypatch):
     return tmp_path
 
 
+def test_models_and_data_sets_are_completed_by_what_lies_in_their_folders(folder):
+    for name, file in (("trained", "model.json"), ("set", "manifest.json")):
+        (folder / name).mkdir()
+        (folder / name / file).write_text("{}")
+    assert completion.complete_model("") == ["pretrained-chgnet", "more/", "set/", "trained"]
+    assert completion.complete_model("p") == ["pretrained-chgnet"]
+    assert completion.complete_data_set("") == ["more/", "set", "trained/"]
+    assert completion.complete_data_set("more/") == ["more/inner/"]
+
+
 @pytest.mark.parametrize(
     ("typed", "found"),
     [

@@ -19,7 +19,16 @@ assert not heavy, heavy
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["status", "--help"], ["orderings", "rank", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["status", "--help"],
+        ["orderings", "rank", "--help"],
+        ["relax", "--help"],
+        ["evaluate", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     done = subprocess.run(

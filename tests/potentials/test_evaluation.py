@@ -147,7 +147,7 @@ def test_the_frames_of_both_formats_are_the_same(data):
     from_xyz = list(ReferenceSet(data.folder, manifest).frames("test"))
     assert [frame.frame_id for frame in from_parquet] == [frame.frame_id for frame in from_xyz]
     for one, other in zip(from_parquet, from_xyz, strict=True):
-        assert one.lineage == other.lineage
+        assert (one.lineage, one.host, one.step) == (other.lineage, other.host, other.step)
         assert one.energy == other.energy
         assert np.array_equal(one.forces, other.forces)
         assert np.array_equal(one.atoms.arrays["oxidation_state"], other.atoms.arrays["oxidation_state"])

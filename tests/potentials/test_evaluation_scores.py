@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import CompoundPhaseDiagram, PDEntry
 from pymatgen.core import Composition
-from valenceflow.potentials.evaluation.errors import Predictions, error_scores, species_names
+from valenceflow.potentials.evaluation.errors import Predictions, atom_names, error_scores
 from valenceflow.potentials.evaluation.hull import HullPoint, hull_score
 from valenceflow.potentials.evaluation.orderings import VALENCE_GAP, bond_valences, read_by_valences
 from valenceflow.potentials.evaluation.rankings import rank_structures
@@ -92,7 +92,7 @@ def test_errors_leave_out_what_either_side_lacks():
 
 
 def test_species_are_named_with_their_charge_where_they_have_several():
-    names = species_names(np.array([26, 26, 8, 26]), np.array([3.0, 2.0, -2.0, np.nan]), {"Fe"})
+    names = atom_names(np.array([26, 26, 8, 26]), np.array([3.0, 2.0, -2.0, np.nan]), {"Fe"})
     assert names == ["Fe3+", "Fe2+", "O", "Fe"]
 
 

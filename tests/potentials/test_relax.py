@@ -158,6 +158,17 @@ def test_other_settings_weights_or_labels_are_other_work(jobs, cpainn_file, tmp_
     assert abs(first.energy - swapped.energy) > 1e-6
 
 
+def test_labels_in_another_array_are_part_of_what_is_relaxed(cpainn_file, tmp_path, rock_salt):
+    choice, found = ModelChoice((str(cpainn_file),)), []
+    for high in (0, 1):
+        atoms = rock_salt(seed=0, labelled=False)
+        atoms.set_array("valence", rock_salt(high=high).arrays["oxidation_state"])
+        found += relax_many([RelaxJob("a", atoms)], choice, QUICK, tmp_path, states="valence")
+    [usual] = relax_many([RelaxJob("b", rock_salt(seed=0))], choice, QUICK, tmp_path)
+    assert usual.relaxation_id == found[0].relaxation_id != found[1].relaxation_id
+    assert found[1].oxidation_states[2] == 3
+
+
 def test_a_failure_is_kept_with_its_reason_and_tried_again(cpainn_file, tmp_path, rock_salt):
     choice = ModelChoice((str(cpainn_file),))
     job = RelaxJob("bare", rock_salt(labelled=False))
