@@ -60,9 +60,10 @@ def evaluate(
     dtype: PrecisionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score potentials: errors, rankings, orderings achieved, moments, hull, embeddings.
+    """Score potentials on a data set, side by side.
 
-    Nothing is evaluated twice; the same command goes on after a kill.
+    Errors, rankings, orderings achieved, moments, hull, embeddings. Nothing is evaluated twice; the same command goes
+    on after a kill.
     """
     if dataset is None or out is None:
         raise ValueError("say which data set and where scores go: --dataset DIR --out DIR")

@@ -45,9 +45,9 @@ def relax(
     dtype: PrecisionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Relax structures as the paper does: LBFGSLineSearch, cell included, to 0.01 eV/A.
+    """Relax structures under a potential, as the paper does.
 
-    Nothing is relaxed twice; the same command goes on after a kill.
+    LBFGSLineSearch, cell included, to 0.01 eV/A. Nothing is relaxed twice; the same command goes on after a kill.
     """
     if out is None:
         raise ValueError("say where results go: --out FOLDER")
