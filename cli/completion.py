@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import typer
+
 CAMPAIGN_SUFFIXES = (".yaml", ".yml")
 
 
@@ -154,3 +156,20 @@ def complete_state(incomplete: str) -> list[str]:
     from .query import STATES  # noqa: PLC0415 - imports this module
 
     return _starting(incomplete, STATES)
+
+
+def complete_model_kind(incomplete: str) -> list[str]:
+    """Models that can be trained."""
+    from ..potentials.presets import PRESETS  # noqa: PLC0415 - pydantic
+
+    return _starting(incomplete, PRESETS)
+
+
+def complete_preset(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Presets of the model that was typed, or of all."""
+    from ..potentials.presets import PRESETS  # noqa: PLC0415 - pydantic
+
+    kind = ctx.params.get("kind")
+    return _starting(
+        incomplete, sorted({name for known in PRESETS if kind in (None, known) for name in PRESETS[known]})
+    )

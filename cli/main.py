@@ -11,7 +11,22 @@ from typing import Annotated
 
 import typer
 
-from . import build, control, doctor, evaluate, export, ingest, init, orderings, query, rebuild, relax, run, status
+from . import (
+    build,
+    control,
+    doctor,
+    evaluate,
+    export,
+    ingest,
+    init,
+    orderings,
+    query,
+    rebuild,
+    relax,
+    run,
+    status,
+    train,
+)
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -58,6 +73,8 @@ app.command(name="query")(query.query)
 app.command(name="export")(export.export)
 app.command(name="relax")(relax.relax)
 app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="train")(train.train)
+app.command(name="models")(train.models)
 app.command(name="rebuild")(rebuild.rebuild)
 
 

@@ -20,6 +20,7 @@ from ase.calculators.calculator import Calculator
 from .calculator import ChargeStateCalculator
 from .cpainn.calculator import CPaiNNCalculator
 from .labelling import StateSource
+from .model_folder import open_calculator, read_model
 from .species import OXIDATION_STATE, SpeciesMap
 
 PRETRAINED = "pretrained-chgnet"
@@ -101,10 +102,14 @@ def _open(name: str, device: str, dtype: str | None) -> tuple[Calculator, Specie
     if name == PRETRAINED:
         return _pretrained_chgnet(device), SpeciesMap.shipped("paper")
     path = Path(name)
+    if path.is_dir():
+        return open_calculator(path, device, None if dtype is None else getattr(torch, dtype)), read_model(
+            path
+        ).species_map
     if path.is_file():
         model = CPaiNNCalculator.from_file(path, getattr(torch, dtype or "float64"), device)
         return model, model.trained.species_map
-    raise ValueError(f"{path}: is no folder of a model; train one with `valenceflow train`, or say {PRETRAINED}")
+    raise ValueError(f"{path}: no such model; train one with `valenceflow train`, or say {PRETRAINED}")
 
 
 def _pretrained_chgnet(device: str) -> Calculator:

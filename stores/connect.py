@@ -69,6 +69,7 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "frame_arrays": ("block_id", ("run_id",)),
     "labellings": ("labelling_id", ()),
+    "models": ("model_id", ("model.kind", "model.charge_states", "model.data_set.checksum")),
     VERSIONS: ("name", ()),
 }
 """Collections beside jobflow's own: the key of each and the fields that queries filter by."""

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from ..species import OXIDATION_STATE
+from ..species import OXIDATION_STATE, check_known
 from .checkpoint import TrainedModel, load_model
 from .crystals import Crystal
 
@@ -43,7 +42,6 @@ class CPaiNNCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         self.trained = trained
         trained.model.eval().requires_grad_(False)
-        self._known = np.array(trained.species, dtype=np.int64)
         self._labels: NDArray[Any] | None = None
 
     @classmethod
@@ -105,23 +103,10 @@ class CPaiNNCalculator(Calculator):
         }
 
     def _species_of(self, atoms: Atoms) -> NDArray[np.int64]:
-        species = self.trained.species_map.encode_atoms(atoms)
-        strange = np.setdiff1d(species, self._known)
-        if strange.size:
-            names = self._named(strange)
-            raise ValueError(
-                f"{atoms.get_chemical_formula()}: the model was not trained on {names} but on "
-                f"{self._named(self._known)}; train one on data that hold it"
-            )
+        trained = self.trained
+        species = trained.species_map.encode_atoms(atoms)
+        check_known(species, trained.species, trained.species_map, atoms.get_chemical_formula())
         return species
-
-    def _named(self, numbers: NDArray[np.int64]) -> str:
-        real, states = self.trained.species_map.decode(numbers)
-        names = [
-            chemical_symbols[number] + ("" if np.isnan(state) else f"{abs(int(state))}{'-' if state < 0 else '+'}")
-            for number, state in zip(real, states, strict=True)
-        ]
-        return ", ".join(names)
 
 
 def _same_labels(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:

@@ -7,16 +7,13 @@ from contextlib import contextmanager
 
 import torch
 
+from ..watching import TrainingDivergedError
 from .frames import Frame
 from .losses import TARGETS, Deviations, ErrorSums, Labels, TargetError, count_labels, loss_by_frame
 from .model import CPaiNN
 from .settings import LossWeights
 
 _CPU_ATOMS, _GPU_ATOMS = 512, 8192
-
-
-class TrainingDivergedError(ValueError):
-    """A loss or gradient is not finite; the message names the frame."""
 
 
 def split_into_passes(frames: Sequence[Frame], atoms_per_pass: int) -> Iterator[list[Frame]]:

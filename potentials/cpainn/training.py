@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,12 +24,12 @@ import torch
 
 from ..reference_energies import fit_reference_energies, mean_energy
 from ..species import SpeciesMap
+from ..watching import TrainingDivergedError, Watcher
 from .checkpoint import TrainedModel, save_model
 from .frames import Frame, frames_hash
 from .losses import TARGETS
 from .model import CPaiNN, EnergyScale
 from .passes import (
-    TrainingDivergedError,
     add_gradients,
     blame,
     default_atoms_per_pass,
@@ -52,20 +52,6 @@ STATE_FILE = "training.pt"
 
 # These change how a training runs, not what comes out, so a killed one may go on with others.
 _MAY_CHANGE = {"epochs", "stop_patience", "device", "atoms_per_pass", "checkpoint_every_s"}
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Called as a training goes on.
-
-    Attributes
-    ----------
-    on_step : with batches done and batches of the epoch.
-    on_epoch : with each finished epoch.
-    """
-
-    on_step: Callable[[int, int], None] = lambda done, of: None
-    on_epoch: Callable[[EpochRecord], None] = lambda record: None
 
 
 @dataclass(frozen=True)
@@ -124,10 +110,11 @@ def train(
     identity = _identity(training, validation, species_map, architecture, settings, start)
     keeper = _Keeper(folder, identity, species_map, species, settings.checkpoint_every_s)
     keeper.load(state)
+    run.watcher.on_history([record.document() for record in state.history])
     reason = _reason_to_stop(state, settings)
     while not reason:
         run.epoch(state, keeper)
-        run.watcher.on_epoch(state.history[-1])
+        run.watcher.on_epoch(state.history[-1].document())
         reason = _reason_to_stop(state, settings)
         keeper.keep(state, now=bool(reason))
     return TrainingOutcome(keeper.trained(state), state.history, state.best_epoch, reason)

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...stores.model_documents import EpochDoc, TargetScore
+from ..training_state import optimizer_tensors, refuse_unlike, restore_optimizer
 from ..weight_files import WeightFile, read_weights, write_weights
 from .losses import TargetError
 from .model import CPaiNN
@@ -48,6 +50,20 @@ class EpochRecord:
     def total(self) -> float:
         """Validation loss over all targets: what decides about plateau, best and stop."""
         return sum(self.validation_loss.values())
+
+    def document(self) -> EpochDoc:
+        """What is told of it."""
+        return EpochDoc(
+            epoch=self.epoch,
+            learning_rate=self.learning_rate,
+            training_loss=sum(self.training_loss.values()),
+            validation_loss=self.total,
+            errors={
+                target: TargetScore(mae=error.mae, rmse=error.rmse, unit=error.unit)
+                for target, error in self.errors.items()
+            },
+            seconds=self.seconds,
+        )
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> EpochRecord:
@@ -127,8 +143,7 @@ def save_state(path: Path, state: TrainingState, identity: dict[str, Any]) -> No
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     if state.averaged is not state.model:
         tensors |= {f"averaged/{name}": tensor for name, tensor in state.averaged.state_dict().items()}
-    for index, slots in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
+    tensors |= {f"adam/{name}": value for name, value in optimizer_tensors(state.optimizer).items()}
     about = {
         "identity": identity,
         "history": [asdict(record) for record in state.history],
@@ -149,13 +164,7 @@ def load_state(path: Path, state: TrainingState, identity: dict[str, Any]) -> No
         If the file is of another training (what differs is named), or unreadable.
     """
     file = read_weights(path, KIND, VERSION)
-    theirs = file.about.get("identity", {})
-    unlike = [key for key in {**identity, **theirs} if identity.get(key) != theirs.get(key)]
-    if unlike:
-        raise ValueError(
-            f"{path}: is of another training: {', '.join(sorted(unlike))} differ; give another folder, or remove it to "
-            "start anew"
-        )
+    refuse_unlike(file.about.get("identity", {}), identity, path)
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in file.tensors.items():
         group, _, rest = name.partition("/")
@@ -163,11 +172,8 @@ def load_state(path: Path, state: TrainingState, identity: dict[str, Any]) -> No
     state.model.load_state_dict(groups["model"])
     if state.averaged is not state.model:
         state.averaged.load_state_dict(groups["averaged"])
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in groups.get("adam", {}).items():
-        index, _, slot = name.partition("/")
-        slots.setdefault(int(index), {})[slot] = tensor
-    state.optimizer.load_state_dict({"state": slots, "param_groups": state.optimizer.state_dict()["param_groups"]})
+    rates = [group["lr"] for group in state.optimizer.param_groups]  # the next epoch sets them from the history
+    restore_optimizer(state.optimizer, groups.get("adam", {}), rates)
     state.best = groups.get("best", {})
     state.history = [EpochRecord.from_json(record) for record in file.about["history"]]
     state.step, state.updates = file.about["step"], file.about["updates"]

@@ -7,8 +7,9 @@ calculator. Units eV, eV/A, eV/A^3 (ASE sign), muB, e.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import orjson
@@ -29,21 +30,55 @@ def extxyz_frame(frame: ExportFrame, of_model: bool) -> bytes:
     of_model : write the species that a model knows (MACE), or the real elements (cPaiNN, which encodes by itself).
     """
     arrays = frame.arrays
-    numbers = frame.model_numbers if of_model else arrays.numbers
-    states = frame.states
-    columns = ["species:S:1"] + (["oxidation_state:I:1"] if states is not None else []) + ["pos:R:3", "REF_forces:R:3"]
-    values: list[NDArray[np.float64]] = [arrays.positions, arrays.forces]
-    for name, column in (("REF_magmoms", arrays.magmoms), ("bader_charges", arrays.bader_charges)):
+    return extxyz_text(
+        frame.model_numbers if of_model else arrays.numbers,
+        arrays.lattice,
+        {"pos": arrays.positions, "REF_forces": arrays.forces},
+        {"REF_magmoms": arrays.magmoms, "bader_charges": arrays.bader_charges},
+        frame.energy,
+        frame.stress,
+        frame.entry.frame_id,
+        frame.states,
+    )
+
+
+def extxyz_text(
+    numbers: NDArray[Any],
+    lattice: NDArray[np.float64],
+    vectors: Mapping[str, NDArray[np.float64]],
+    scalars: Mapping[str, NDArray[np.float64] | None],
+    energy: float,
+    stress: NDArray[np.float64] | None,
+    frame_id: str,
+    states: NDArray[np.int8] | None = None,
+) -> bytes:
+    """One periodic frame as extended XYZ.
+
+    Parameters
+    ----------
+    numbers : (n_atoms,) atomic numbers to be written.
+    lattice : (3, 3) rows are cell vectors, A.
+    vectors : column -> (n_atoms, 3).
+    scalars : column -> (n_atoms,); None: no such column.
+    energy : eV.
+    stress : (3, 3) eV/A^3, or None.
+    frame_id : without spaces.
+    states : (n_atoms,) oxidation states, or None.
+    """
+    columns = ["species:S:1"] + (["oxidation_state:I:1"] if states is not None else [])
+    columns += [f"{name}:R:3" for name in vectors]
+    values = list(vectors.values())
+    for name, column in scalars.items():
         if column is not None:
             columns.append(f"{name}:R:1")
             values.append(column[:, None])
     head = [
         str(len(numbers)).encode(),
-        b"\n" + b'Lattice="' + _spaced(arrays.lattice),
+        b"\n" + b'Lattice="' + _spaced(lattice),
         b'" Properties=' + ":".join(columns).encode(),
-        b" REF_energy=" + orjson.dumps(frame.energy),
-        b"" if frame.stress is None else b' REF_stress="' + _spaced(frame.stress) + b'"',
-        b" frame_id=" + frame.entry.frame_id.encode(),
+        b" REF_energy=" + orjson.dumps(energy),
+        b"" if stress is None else b' REF_stress="' + _spaced(stress) + b'"',
+        b" frame_id=" + frame_id.encode(),
         b' pbc="T T T"\n',
     ]
     rows = orjson.dumps(np.concatenate(values, axis=1), option=_NUMPY)[2:-2].split(b"],[")

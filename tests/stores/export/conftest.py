@@ -1,5 +1,7 @@
 """Stores of frames with known charge states, and energies that a formula gives, for data sets."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from valenceflow.stores.connect import sqlite_stores
@@ -49,26 +51,27 @@ def stores(tmp_path):
     opened.close()
 
 
+def write_run(stores, run_id, frames, marked=None, doc=None, symbols=SYMBOLS, **facts):
+    """Put a run of labelled frames into a store; `doc` changes fields of each frame's document."""
+    fields = {
+        "run_id": run_id, "source": "vasp folder", "lineage": run_id, "numbers": atomic_numbers(symbols),
+        "engine": "vasp", "protocol_hash": "p", "step": "relax",
+    }  # fmt: skip
+    made = RunFacts(**{**fields, **facts})
+    parts = list(parts_of(made, frames, {}))
+    for part in parts:
+        for frame in part.frames:
+            frame["label"] = label() if marked is None else marked
+            frame.update(doc or {})
+    run = RunDoc(run_id=run_id, source="vasp folder", place=f"x:{run_id}", checksum="c", state="taken")
+    with FrameWriter(stores) as writer:
+        writer.add(run, parts)
+
+
 @pytest.fixture
 def put(stores):
-    """Function that puts a run of labelled frames into the store; `doc` changes fields of each frame's document."""
-
-    def write(run_id, frames, marked=None, doc=None, symbols=SYMBOLS, **facts):
-        fields = {
-            "run_id": run_id, "source": "vasp folder", "lineage": run_id, "numbers": atomic_numbers(symbols),
-            "engine": "vasp", "protocol_hash": "p", "step": "relax",
-        }  # fmt: skip
-        made = RunFacts(**{**fields, **facts})
-        parts = list(parts_of(made, frames, {}))
-        for part in parts:
-            for frame in part.frames:
-                frame["label"] = label() if marked is None else marked
-                frame.update(doc or {})
-        run = RunDoc(run_id=run_id, source="vasp folder", place=f"x:{run_id}", checksum="c", state="taken")
-        with FrameWriter(stores) as writer:
-            writer.add(run, parts)
-
-    return write
+    """Function that puts a run of labelled frames into the store, as `write_run` does."""
+    return partial(write_run, stores)
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""Picture of a training: validation error of every target over the epochs, in physical units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..stores.model_documents import EpochDoc
+
+_SHOWN = {"eV/atom": ("meV/atom", 1000.0), "eV/A": ("meV/Å", 1000.0), "eV/A^3": ("meV/Å³", 1000.0)}
+
+
+def in_milli(value: float, unit: str) -> tuple[float, str]:
+    """A number in the unit that people read: energies, forces and stress in thousandths."""
+    shown, factor = _SHOWN.get(unit, (unit, 1.0))
+    return value * factor, shown
+
+
+def draw_learning_curve(path: Path, history: Sequence[EpochDoc], best: int) -> None:
+    """Draw the losses and the error of each target.
+
+    Parameters
+    ----------
+    path : of the picture (its ending says the format).
+    history : every epoch.
+    best : number of the epoch whose weights were kept.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second
+
+    targets = list(history[0].errors)
+    figure = Figure(figsize=(3.2 * (len(targets) + 1), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(targets) + 1, squeeze=False)[0]
+    epochs = [epoch.epoch for epoch in history]
+    panels[0].plot(epochs, [epoch.training_loss for epoch in history], color="#888888", label="training")
+    panels[0].plot(epochs, [epoch.validation_loss for epoch in history], color="#1f4e79", label="validation")
+    panels[0].set_ylabel("loss (the trainer's own)")
+    panels[0].legend(frameon=False)
+    for panel, target in zip(panels[1:], targets, strict=True):
+        shown = [in_milli(epoch.errors[target].mae, epoch.errors[target].unit) for epoch in history]
+        panel.plot(epochs, [value for value, _ in shown], color="#1f4e79")
+        panel.set_ylabel(f"{target}, MAE ({shown[0][1]})")
+    for panel in panels:
+        panel.set_yscale("log")
+        panel.set_xlabel("epoch")
+        panel.axvline(best, color="#c0504d", linewidth=0.8, linestyle=":")
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
