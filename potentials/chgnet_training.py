@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ def initial_model(settings: ChgnetSettings, species_map: SpeciesMap, start: Trai
     return model
 
 
-def adopt_weights(model: CHGNet, start: TrainedChgnet, species_map: SpeciesMap) -> None:
+def adopt_weights(model: Any, start: TrainedChgnet, species_map: SpeciesMap) -> None:
     """Take over a model's weights; a charge state that is new to it gets the row and the reference of its element.
 
     Raises
@@ -131,7 +131,7 @@ def set_references(run: Run, species_map: SpeciesMap, from_scratch: bool) -> dic
 
     A model that is trained already keeps its own, moved by what fits the frames best.
     """
-    weights = run.model.composition_model.fc.weight
+    weights = cast(Any, run.model).composition_model.fc.weight
     species = [frame.crystal.species for frame in run.training]
     energies = np.array([frame.energy for frame in run.training])
     if not from_scratch:
@@ -218,7 +218,7 @@ class Run:
         ]
         self.trainer = make_trainer(self.model, self.settings, self.targets)
         self.criterion = _WatchedLoss(self.trainer.criterion)
-        self.trainer.criterion = self.criterion
+        self.trainer.criterion = cast(Any, self.criterion)
 
     def _data(self, frames: Sequence[Frame], what: str) -> StructureData:
         """CHGNet's data set with every graph made: its loader would hand out another frame where one fails."""
@@ -226,9 +226,9 @@ class Run:
         data = StructureData(
             [_structure(frame) for frame in frames],
             [frame.energy / len(frame.crystal) for frame in frames],
-            [frame.forces for frame in frames],
-            stresses=[vasp_stress(frame.stress) for frame in frames] if with_stress else None,
-            magmoms=[frame.magmoms for frame in frames] if with_magmoms else None,
+            cast(Any, [frame.forces for frame in frames]),
+            stresses=cast(Any, [vasp_stress(frame.stress) for frame in frames]) if with_stress else None,
+            magmoms=cast(Any, [frame.magmoms for frame in frames]) if with_magmoms else None,
             structure_ids=[frame.name for frame in frames],
             graph_converter=self.model.graph_converter,
             shuffle=False,
@@ -259,7 +259,7 @@ class Run:
         began, number = monotonic(), len(self.history)
         torch.manual_seed(int(np.random.default_rng([self.settings.training.seed, number]).integers(2**62)))
         self.trainer.starting_epoch, self.trainer.epochs = number, number + 1
-        train, valid = self._loaders
+        train, valid = cast(Any, self._loaders)
         losses = []
 
         def validation_begins() -> Iterator[Any]:
@@ -270,7 +270,9 @@ class Run:
 
         self.criterion.loader = train
         try:
-            self.trainer.train(train, _Begun(validation_begins, len(valid)), save_dir="")  # "": it writes nothing
+            self.trainer.train(
+                train, cast(Any, _Begun(validation_begins, len(valid))), save_dir=""
+            )  # "": it writes nothing
         except TrainingDivergedError as err:
             raise TrainingDivergedError(f"epoch {number + 1}: {err}") from err
         self.history.append(
@@ -331,7 +333,7 @@ def make_trainer(model: CHGNet, settings: ChgnetSettings, targets: str) -> Train
     training = settings.training
     return Trainer(
         model=model,
-        targets=targets,
+        targets=cast(Any, targets),
         energy_loss_ratio=training.energy_weight,
         force_loss_ratio=training.forces_weight,
         stress_loss_ratio=training.stress_weight,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ def set_precision(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-class MaceSpeciesCalculator(MACECalculator):  # type: ignore[misc]  # mace has no types
+class MaceSpeciesCalculator(MACECalculator):
     """MACE's calculator for atoms whose elements are model species, in the precision of the model given.
 
     Parameters
@@ -178,7 +178,7 @@ class MaceSpeciesCalculator(MACECalculator):  # type: ignore[misc]  # mace has n
         ValueError
             If a species did not occur in training.
         """
-        here = atoms if atoms is not None else self.atoms
+        here = cast(Atoms, atoms if atoms is not None else self.atoms)
         check_known(here.numbers, self.trained.species, self.trained.species_map, here.get_chemical_formula())
         with set_precision(self._dtype):
             super().calculate(here, properties, system_changes)

@@ -16,13 +16,12 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -222,7 +221,7 @@ class Run:
         self.train_set, valid_set = sides
         self._all = [*self.train_set, *valid_set]
 
-        def loader(frames: Sequence[Any], size: int, training: bool) -> Any:
+        def loader(frames: Any, size: int, training: bool) -> Any:
             return torch_geometric.dataloader.DataLoader(
                 dataset=frames,
                 batch_size=size,
@@ -293,7 +292,7 @@ class Run:
                 output_args=self.output_args,
                 max_grad_norm=self.args.clip_grad,
                 ema=self.ema,
-                logger=steps,
+                logger=cast(Any, steps),
                 device=self.device,
                 distributed=False,
             )
@@ -331,14 +330,14 @@ def _errors(metrics: dict[str, Any]) -> dict[str, TargetScore]:
     }
 
 
-def set_references(model: torch.nn.Module, references: dict[int, float]) -> None:
+def set_references(model: Any, references: dict[int, float]) -> None:
     """Write reference energies (model number -> eV) into a model."""
     energies = model.atomic_energies_fn.atomic_energies
     row = [references[int(number)] for number in model.atomic_numbers]
     energies.copy_(torch.tensor(row, dtype=energies.dtype).view_as(energies))
 
 
-def adopt_weights(model: torch.nn.Module, start: TrainedMace, species_map: SpeciesMap) -> dict[int, float]:
+def adopt_weights(model: Any, start: TrainedMace, species_map: SpeciesMap) -> dict[int, float]:
     """Take over a model's weights; a charge state that is new to it begins as its element was.
 
     Returns
@@ -350,7 +349,8 @@ def adopt_weights(model: torch.nn.Module, start: TrainedMace, species_map: Speci
     ValueError
         If the architectures differ, or an element is new.
     """
-    known = [int(number) for number in start.model.atomic_numbers]
+    parent: Any = start.model
+    known = [int(number) for number in parent.atomic_numbers]
     wanted = [int(number) for number in model.atomic_numbers]
     sources = [number if number in known else species_map.parents.get(number, number) for number in wanted]
     strange = [number for number in sources if number not in known]
@@ -360,7 +360,7 @@ def adopt_weights(model: torch.nn.Module, start: TrainedMace, species_map: Speci
         # mace's own way to take elements over; a new state's rows are copies of its element's.
         load_foundations_elements(
             model,
-            start.model.to(next(model.parameters()).dtype),
+            parent.to(next(model.parameters()).dtype),
             tools.AtomicNumberTable(sources),
             load_readout=True,
             max_L=int(model.products[0].linear.irreps_out.lmax),
@@ -368,7 +368,7 @@ def adopt_weights(model: torch.nn.Module, start: TrainedMace, species_map: Speci
     except (AssertionError, RuntimeError) as err:
         reason = " ".join(str(err).split())[:200]
         raise ValueError(f"the model to start from has another architecture: {reason}") from err
-    energies = dict(zip(known, start.model.atomic_energies_fn.atomic_energies.flatten().tolist(), strict=True))
+    energies = dict(zip(known, parent.atomic_energies_fn.atomic_energies.flatten().tolist(), strict=True))
     return {number: energies[source] for number, source in zip(wanted, sources, strict=True)}
 
 

@@ -135,7 +135,7 @@ PRESETS: Mapping[ModelKind, Mapping[str, Settings]] = {
     "chgnet": {
         "universal": ChgnetSettings(),
         "tiny": ChgnetSettings(
-            model=_TINY_CHGNET, training=ChgnetTraining(epochs=40, batch_size=4, learning_rate=3e-3, stop_patience=15)
+            model=_TINY_CHGNET, training=ChgnetTraining(epochs=15, batch_size=4, learning_rate=3e-3, stop_patience=8)
         ),
     },
     "mace": {
@@ -144,7 +144,7 @@ PRESETS: Mapping[ModelKind, Mapping[str, Settings]] = {
         "small": MaceSettings(model=MaceArchitecture(max_L=0), training=MaceTraining(batch_size=8, ema_decay=0.99)),
         "tiny": MaceSettings(
             model=_TINY_MACE,
-            training=MaceTraining(epochs=40, batch_size=4, learning_rate=1e-2, ema_decay=0.99, stop_patience=15),
+            training=MaceTraining(epochs=25, batch_size=4, learning_rate=1e-2, ema_decay=0.99, stop_patience=10),
         ),
     },
     "cpainn": CPAINN_PRESETS,

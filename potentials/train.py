@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -256,7 +256,7 @@ def _train(
     model = found.trained.model
     versions = {package: version(package) for package in ("torch", "matscipy")}
     history = [record.document() for record in found.history]
-    return Outcome(history, found.reason, model.energies.references, model.n_parameters, versions)
+    return Outcome(history, found.reason, dict(model.energies.references), model.n_parameters, versions)
 
 
 class _Log:
@@ -326,4 +326,4 @@ def kind_of(name: str) -> ModelKind:
     """
     if name not in KINDS:
         raise ValueError(f"model {name!r} is unknown; choose one of {', '.join(KINDS)}")
-    return cast(ModelKind, name)
+    return name
