@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
+from chgnet import PredTask
 from chgnet.model import CHGNet
 from chgnet.model.dynamics import CHGNetCalculator
 from pydantic import ValidationError
@@ -97,7 +97,7 @@ def chgnet_with(architecture: dict[str, Any], weights: dict[str, torch.Tensor], 
     return model
 
 
-class ChgnetSpeciesCalculator(CHGNetCalculator):  # type: ignore[misc]  # chgnet has no types
+class ChgnetSpeciesCalculator(CHGNetCalculator):
     """CHGNet's calculator for atoms whose elements are model species; plain floats, stress in Voigt order.
 
     Parameters
@@ -114,7 +114,11 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):  # type: ignore[misc]  # chgnet
         self.trained = trained
 
     def calculate(
-        self, atoms: Atoms | None = None, properties: Sequence[str] | None = None, system_changes: Any = None
+        self,
+        atoms: Atoms | None = None,
+        properties: list[Any] | None = None,
+        system_changes: list[Any] | None = None,
+        task: PredTask = "efsm",
     ) -> None:
         """Compute everything at once.
 
@@ -123,12 +127,12 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):  # type: ignore[misc]  # chgnet
         ValueError
             If a species did not occur in training, or the atoms are not periodic in all directions.
         """
-        here = atoms if atoms is not None else self.atoms
+        here = cast(Atoms, atoms if atoms is not None else self.atoms)
         name = here.get_chemical_formula()
         check_known(here.numbers, self.trained.species, self.trained.species_map, name)
         if not here.pbc.all():
             raise ValueError(f"{name}: CHGNet needs a cell that is periodic in all directions")
-        super().calculate(here, properties, system_changes)
+        super().calculate(here, properties, system_changes, task)
         found = self.results
         energy = float(found["energy"])
         self.results = {

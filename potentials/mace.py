@@ -181,7 +181,7 @@ class MaceSpeciesCalculator(MACECalculator):
         here = cast(Atoms, atoms if atoms is not None else self.atoms)
         check_known(here.numbers, self.trained.species, self.trained.species_map, here.get_chemical_formula())
         with set_precision(self._dtype):
-            super().calculate(here, properties, system_changes)
+            super().calculate(here, properties, system_changes)  # type: ignore[no-untyped-call]
 
 
 def open_mace(path: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> MaceSpeciesCalculator:

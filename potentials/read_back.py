@@ -41,7 +41,7 @@ def read_mace_back(path: Path, meant: Iterator[Expected], progress: Progress) ->
     """Through `mace.data.utils.load_from_xyz`, with MACE's default keys."""
     from mace.data.utils import KeySpecification, load_from_xyz  # noqa: PLC0415 - optional extra
 
-    keys = KeySpecification.from_defaults()  # type: ignore[no-untyped-call]
+    keys = KeySpecification.from_defaults()
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         for part in _xyz_parts(path, Path(folder) / "part.xyz"):
