@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -132,7 +133,9 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):
         check_known(here.numbers, self.trained.species, self.trained.species_map, name)
         if not here.pbc.all():
             raise ValueError(f"{name}: CHGNet needs a cell that is periodic in all directions")
-        super().calculate(here, properties, system_changes, task)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True", UserWarning)  # its volumes
+            super().calculate(here, properties, system_changes, task)
         found = self.results
         energy = float(found["energy"])
         self.results = {

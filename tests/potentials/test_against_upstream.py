@@ -77,6 +77,7 @@ def test_the_universal_chgnet_and_its_own_checkpoint_agree_with_the_preset():
     assert weights == tuple(arguments[name] for name in ratios)
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True:UserWarning")  # CHGNet's own
 def test_pretrained_chgnet_with_new_rows_gives_its_own_energies(rock_salt):
     from pymatgen.core import Structure
 

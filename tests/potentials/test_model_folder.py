@@ -61,6 +61,7 @@ def upstream_results(kind, atoms):
         return fresh.get_potential_energy(), fresh.get_forces(), fresh.get_stress(), None
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True:UserWarning")  # CHGNet's own
 @pytest.mark.parametrize("kind", ["chgnet", "mace"])
 def test_a_reopened_model_says_what_upstream_says_of_it(kind, folders, encoded):
     atoms = encoded.copy()
