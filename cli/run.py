@@ -169,7 +169,7 @@ def _run_here(
             environment = worker_environment(campaign, engine, options.fault)
             watch(console, prepared, options.workers, environment, options.limits)
     failed = _report(console, prepared)
-    return OUT_OF_TIME if prepared.out_of_time else FAILED if failed else 0
+    return OUT_OF_TIME if prepared.out_of_time else FAILED if failed or prepared.disk_full else 0
 
 
 def _first_lines(prepared: Prepared, workers: int) -> str:

@@ -53,6 +53,7 @@ class Prepared:
     change : how the plan differs from that of the last run; None where there was none.
     progress : of the run, once it has begun.
     out_of_time : its wall time was over, and another run should go on.
+    disk_full : it began no further configuration for want of room.
     """
 
     campaign: Campaign
@@ -64,6 +65,7 @@ class Prepared:
     change: PlanChange | None = None
     progress: Progress | None = None
     out_of_time: bool = False
+    disk_full: bool = False
 
 
 def campaign_stores(campaign: Campaign) -> Stores:
@@ -256,6 +258,7 @@ def run_prepared(
             prepared.out_of_time = clock.ends_soon
             prepared.ended = "the time to start configurations is over"
         elif (free := free_bytes(folder)) < progress.room_needed:
+            prepared.disk_full = True
             prepared.ended = f"only {size_text(free)} are free on the disk of {folder}: make room, then run again"
         return not prepared.ended
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from valenceflow.flows import vasp_job
+from valenceflow.flows import runner, vasp_job
 from valenceflow.flows.launch import LOG_FILE
 from valenceflow.flows.lock import LOCK_FILE
 from valenceflow.flows.manifest import MANIFEST_FILE
@@ -47,6 +47,16 @@ def test_a_manifest_that_cannot_be_written_anew_stays_as_it_was(tmp_path, write_
     assert "No space left on device" in refused("run", path, *SPRINGS)
     assert (folder / MANIFEST_FILE).read_bytes() == before
     assert call("status", path).code == 0
+
+
+def test_a_run_that_begins_nothing_for_want_of_room_fails_and_says_what_to_do(
+    tmp_path, write_campaign, call, monkeypatch
+):
+    monkeypatch.setattr(runner, "free_bytes", lambda folder: 2_300_000)
+    answer = call("run", write_campaign(tmp_path, **ONE), *SPRINGS)
+    assert answer.code == 1
+    assert "ended early: only 2.3 MB are free" in answer.out
+    assert "1 missing" in answer.out
 
 
 @pytest.mark.parametrize("name", [LOG_FILE, LOCK_FILE])
