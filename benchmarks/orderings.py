@@ -156,6 +156,7 @@ def long_rows() -> list[Row]:
         _apart("twenty", "the 20 lowest Na orderings, proven (x = 2/3)"),
         _apart("anneal", "annealing the joint optimum at x = 2/3, 40 starts"),
         _apart("anneal48", "annealing 48c16, 40 starts"),
+        _apart("anneal96", "annealing 48c32 x 48c16 together, 40 starts"),
         _apart("expansion", "expansion of 200 energies, optimum included"),
     ]
 
@@ -182,7 +183,7 @@ def _ranked(model: ElectrostaticModel, n_occupied: int, how_many: int) -> str:
 
 
 def _annealed(found: Any) -> str:
-    return f"{found.energy:.6f} eV, {found.hits} of {found.starts}"
+    return f"{found.energy:.6f} eV, {found.hits} of {found.starts}, {found.sweeps} sweeps"
 
 
 ALONE: dict[str, Callable[[ElectrostaticModel, ElectrostaticModel], str]] = {
@@ -191,6 +192,7 @@ ALONE: dict[str, Callable[[ElectrostaticModel, ElectrostaticModel], str]] = {
     "twenty": lambda small, _: _ranked(small, 16, 20),
     "anneal": lambda small, _: _annealed(anneal_joint(small, 16)),
     "anneal48": lambda _, large: _annealed(anneal_charges(large, occupied(48, 32, 0))),
+    "anneal96": lambda _, large: _annealed(anneal_joint(large, 32)),
     "expansion": lambda small, _: _expansion(small),
 }
 

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .completion import complete_campaign, complete_couple, complete_crystal
+from .ordering_model import RankedBy
 
 if TYPE_CHECKING:
     from ..inputs.charge_states import RedoxCouple
     from ..inputs.hosts import Host
     from ..inputs.orderings.catalogue import OrderingCatalogue
+    from ..inputs.orderings.energies import EnergyModel
     from ..inputs.orderings.group import Bits
     from ..inputs.supercells import HostSupercell
 
 CRYSTALS = (".cif", ".mcif", ".vasp", "poscar")
 CAMPAIGNS = (".yaml", ".yml")
+ELECTROSTATICS = RankedBy()
 
 
 def complete_host(incomplete: str) -> list[str]:
@@ -68,9 +71,6 @@ OutputOption = Annotated[
     ),
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Show at most so many.", show_default=False)]
-DielectricOption = Annotated[
-    float, typer.Option(help="Relative permittivity that divides the formal-charge energies; ranks do not change.")
-]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ class Subject:
     fractions: tuple[Fraction, ...] = ()
 
     def catalogue(
-        self, fraction: str | None, at: str | None = None, working_only: bool = False, dielectric: float = 1.0
+        self,
+        fraction: str | None,
+        at: str | None = None,
+        working_only: bool = False,
+        ranked_by: RankedBy = ELECTROSTATICS,
     ) -> OrderingCatalogue:
         """The catalogue that was asked for.
 
@@ -92,11 +96,10 @@ class Subject:
             If the fraction is missing or fits no whole number of ions, or `at` names no ordering.
         """
         from ..inputs.orderings.catalogue import OrderingCatalogue  # noqa: PLC0415 - pymatgen
-        from ..inputs.orderings.electrostatics import ElectrostaticModel  # noqa: PLC0415
 
-        model = ElectrostaticModel(self.cell, self.couple, dielectric)
+        model = ranked_by.model(self.cell, self.couple)
         wanted = self._fraction(fraction, needed=at in (None, "lowest"))
-        bits = None if at is None else self._ordering(at, wanted)
+        bits = None if at is None else self._ordering(at, wanted, model)
         return OrderingCatalogue.at_fraction(self.cell, self.couple, wanted, bits, working_only, model)
 
     def _fraction(self, fraction: str | None, needed: bool) -> str | Fraction | None:
@@ -109,15 +112,15 @@ class Subject:
             raise ValueError(f"say --fraction: a number of {sites} {self.cell.host.working_ion} sites, e.g. 1/2{also}")
         return mixed[0] if needed else None
 
-    def _ordering(self, at: str, fraction: str | Fraction | None) -> Bits:
+    def _ordering(self, at: str, fraction: str | Fraction | None, model: EnergyModel) -> Bits:
         from ..inputs.orderings.catalogue import OrderingCatalogue  # noqa: PLC0415 - pymatgen
         from ..inputs.orderings.group import bits_from_hex  # noqa: PLC0415
         from ..inputs.orderings.identity import read_structure  # noqa: PLC0415
         from ..inputs.orderings.mapping import map_onto  # noqa: PLC0415
 
         if at == "lowest":
-            working_ions = OrderingCatalogue.at_fraction(self.cell, self.couple, fraction, working_only=True)
-            return working_ions.rank(1)[0][0].key.working
+            lowest = OrderingCatalogue.at_fraction(self.cell, self.couple, fraction, working_only=True, model=model)
+            return lowest.rank(1)[0][0].key.working
         if at.lower().endswith(CRYSTALS) or Path(at).exists():
             return map_onto(read_structure(Path(at)), self.cell).working
         return bits_from_hex(at.partition(".")[0], len(self.cell.working_sites))

@@ -1,6 +1,7 @@
 """`valenceflow orderings`: count, list, rank, optimum, choose, sample and key, for a shipped host, a CIF or a campaign.
 
-The same names in Python: `inputs.orderings.catalogue.OrderingCatalogue`.
+The same names in Python: `inputs.orderings.catalogue.OrderingCatalogue`. `fit` and `thermodynamics` are in files of
+their own.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Annotated
 import typer
 
 from .ordering_choice import choose
+from .ordering_model import DielectricOption, ModelOption, RankedBy
 from .ordering_subject import (
     AtOption,
     ChargesOption,
     CoupleOption,
     CouplesOption,
-    DielectricOption,
     FractionOption,
     HostArgument,
     LimitOption,
@@ -27,9 +28,9 @@ from .ordering_subject import (
     WorkingOnlyOption,
     read_subject,
 )
+from .orderings_fit import fit
+from .orderings_thermodynamics import thermodynamics
 from .places import JsonOption
-
-RANKING_ONLY = "formal charges: for ranking, not for energies"
 
 app = typer.Typer(
     help="Count, list, rank and sample orderings; recognise one.",
@@ -103,6 +104,7 @@ def rank(
     working_ions: WorkingOnlyOption = False,
     best: Annotated[int, typer.Option("--best", "-n", min=1, help="How many of the lowest.")] = 20,
     dielectric: DielectricOption = 1.0,
+    model: ModelOption = None,
     output: OutputOption = None,
     couples: CouplesOption = None,
     working_ion: WorkingIonOption = None,
@@ -110,7 +112,7 @@ def rank(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank the lowest orderings by electrostatics.
+    """Rank the lowest orderings by electrostatics, or by a fitted expansion.
 
     Working-ion orderings rank by their best charge ordering. Formal charges rank; they give no energies.
     """
@@ -118,12 +120,13 @@ def rank(
     from .progress import progress_bar  # noqa: PLC0415 - rich
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
-    catalogue = subject.catalogue(fraction, at, working_ions, dielectric)
+    ranked_by = RankedBy(model, dielectric)
+    catalogue = subject.catalogue(fraction, at, working_ions, ranked_by)
     with progress_bar("ranking") as tell:
         rows, proven = catalogue.rank(best, tell)
     status = "proven" if proven else "best found (too many to visit)"
-    note = f"{len(rows)} lowest, {status}; {RANKING_ONLY}"
-    facts = {"proven": proven, "model": catalogue.energy_model.name, "dielectric": dielectric}
+    note = f"{len(rows)} lowest, {status}; {ranked_by.note(catalogue.energy_model)}"
+    facts = {"proven": proven, **ranked_by.facts(catalogue.energy_model)}
     show_rows(catalogue, rows, len(rows), Shown(output, best, as_json), note, **facts)
 
 
@@ -135,6 +138,7 @@ def optimum(
     couple: CoupleOption = None,
     at: AtOption = None,
     dielectric: DielectricOption = 1.0,
+    model: ModelOption = None,
     seed: Annotated[int, typer.Option(help="Of the annealing, where the space is too large to visit.")] = 0,
     output: OutputOption = None,
     couples: CouplesOption = None,
@@ -143,7 +147,7 @@ def optimum(
     symprec: SymprecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the ordering of lowest electrostatic energy.
+    """Find the ordering of lowest electrostatic energy, or lowest by a fitted expansion.
 
     It is proven where the space can be visited; else it is the best found, with its hit rate.
     """
@@ -151,21 +155,17 @@ def optimum(
     from .progress import progress_bar  # noqa: PLC0415 - rich
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
-    catalogue = subject.catalogue(fraction, at, dielectric=dielectric)
+    ranked_by = RankedBy(model, dielectric)
+    catalogue = subject.catalogue(fraction, at, ranked_by=ranked_by)
     with progress_bar("searching") as tell:
         found = catalogue.optimum(tell, seed)
     if found.proven:
         status = f"proven over {found.covered:,} pairs of arrangements" if at is None else "proven"
     else:
         status = f"best found: {found.hits} of {found.starts} annealing starts ended here"
-    facts = {
-        "proven": found.proven,
-        "hits": found.hits,
-        "starts": found.starts,
-        "model": catalogue.energy_model.name,
-        "dielectric": dielectric,
-    }
-    note = f"{status}; {RANKING_ONLY}"
+    searched = {"proven": found.proven, "hits": found.hits, "starts": found.starts}
+    facts = searched | ranked_by.facts(catalogue.energy_model)
+    note = f"{status}; {ranked_by.note(catalogue.energy_model)}"
     show_rows(catalogue, [found.row], 1, Shown(output, None, as_json), note, **facts)
 
 
@@ -189,6 +189,7 @@ def sample(
     ] = None,
     output: OutputOption = None,
     limit: LimitOption = None,
+    model: ModelOption = None,
     couples: CouplesOption = None,
     working_ion: WorkingIonOption = None,
     charges: ChargesOption = None,
@@ -205,7 +206,7 @@ def sample(
     from .progress import progress_bar  # noqa: PLC0415 - rich
 
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
-    catalogue = subject.catalogue(fraction, at, working_ions)
+    catalogue = subject.catalogue(fraction, at, working_ions, RankedBy(model))
     references = [catalogue.key(read_structure(path)).key for path in reference or ()]
     likely = checked_weight(weight)
     with progress_bar("searching the lowest") as tell:
@@ -250,3 +251,7 @@ def key(
         except ValueError as err:
             raise ValueError(f"{err}" if str(path) in str(err) else f"{path}: {err}") from err
     show_identities(found, as_json)
+
+
+app.command()(fit)
+app.command()(thermodynamics)

@@ -37,6 +37,7 @@ class ClusterExpansion:
     cell, couple : the supercell whose orderings it ranks, and its redox couple.
     polynomial : energy of the joint bits (working ++ charge), eV per supercell.
     clusters : what was summed over.
+    intercept : eV per supercell where every feature is zero.
     coefficients : (n_orbits,) eV per cluster.
     means : (n_bits,) mean occupation that was taken off each bit.
     ridge : strength of the ridge, relative to the number of orderings.
@@ -46,12 +47,14 @@ class ClusterExpansion:
     spread : standard deviation of the energies: the error of guessing their mean.
     n_orderings, n_distinct : energies fitted, and how many orderings of them are not equivalent.
     folds : parts of the cross-validation; equivalent orderings stay together.
+    source : whose energies they are (engine and protocol, say); "" where nobody said.
     """
 
     cell: HostSupercell
     couple: RedoxCouple
     polynomial: BitPolynomial
     clusters: Clusters
+    intercept: float
     coefficients: Floats
     means: Floats
     ridge: float
@@ -62,6 +65,7 @@ class ClusterExpansion:
     n_orderings: int
     n_distinct: int
     folds: int
+    source: str = ""
 
     @property
     def name(self) -> str:
@@ -79,6 +83,7 @@ def fit_expansion(
     triplet_cutoff: float | None = None,
     folds: int = 10,
     seed: int = 0,
+    source: str = "",
 ) -> ClusterExpansion:
     """Fit an expansion to energies of orderings of one supercell.
 
@@ -92,6 +97,7 @@ def fit_expansion(
     triplet_cutoff : longest side of a triplet, A; None: no triplets.
     folds : parts of the cross-validation; as many as distinct orderings where there are fewer.
     seed : of the division into parts.
+    source : whose energies they are; it is kept with the expansion and shown with what it ranks.
 
     Raises
     ------
@@ -127,6 +133,7 @@ def fit_expansion(
         couple=couple,
         polynomial=polynomial,
         clusters=clusters,
+        intercept=float(constant[0]),
         coefficients=coefficients[:, 0],
         means=means,
         ridge=float(RIDGES[best]),
@@ -137,6 +144,7 @@ def fit_expansion(
         n_orderings=len(bits),
         n_distinct=n_distinct,
         folds=int(parts.max()) + 1,
+        source=source,
     )
 
 

@@ -84,7 +84,7 @@ def write_rows(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
     """
     if path.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"{path}: name a file .csv or .jsonl, or a folder for CIFs")
-    with _whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with written_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         return _write_csv(file, records) if path.suffix == ".csv" else _write_lines(file, records)
 
 
@@ -105,7 +105,7 @@ def _write_lines(file: TextIO, records: Iterable[Mapping[str, Any]]) -> int:
 
 def write_cif(path: Path, row: OrderingRow, cell: HostSupercell, couple: RedoxCouple) -> int:
     """Write one ordering as a CIF; returns 1."""
-    with _whole(path) as partial:
+    with written_whole(path) as partial:
         CifWriter(ordered_structure(cell, couple, row.key)).write_file(partial)
     return 1
 
@@ -133,7 +133,7 @@ def write_cifs(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty; name a new folder")
-    with _whole(folder) as partial:
+    with written_whole(folder) as partial:
         partial.mkdir(parents=True)
 
         def written() -> Iterator[Mapping[str, Any]]:
@@ -148,7 +148,7 @@ def write_cifs(
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path) -> Iterator[Path]:
     """A name beside the path to write to, which becomes the path only when everything is written."""
     partial = path.with_name(f".{path.name}.partial")
     _remove(partial)

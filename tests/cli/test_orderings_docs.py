@@ -25,6 +25,13 @@ def test_the_examples_of_the_guide_to_orderings_are_true(call, tmp_path, monkeyp
         assert bare(answer.out) == bare(shown), command
 
 
+def test_the_example_of_the_guide_to_thermodynamics_is_true(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    text = (DOC.parent / "thermodynamics.md").read_text(encoding="utf-8")
+    ((command, shown),) = re.findall(r"```console\n\$ valenceflow (.*?)\n(.*?)```", text, re.DOTALL)
+    assert bare(call(*command.split()).out) == bare(shown)
+
+
 def test_the_campaign_of_the_guide_is_one(tmp_path):
     """The part that goes into a campaign file, with the rest of the page's own file."""
     import yaml

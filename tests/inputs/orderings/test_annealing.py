@@ -14,7 +14,7 @@ def test_it_finds_the_proven_optimum_of_small_cells(cell, electrostatics, made_u
     n_occupied = len(cell.working_sites) // 2
     for model in (electrostatics(cell), made_up_model(cell, 1), made_up_model(cell, 2, triplets=True)):
         best = joint_optimum(model, n_occupied).orderings[0]
-        found = anneal_joint(model, n_occupied, starts=10, sweeps=60)
+        found = anneal_joint(model, n_occupied, starts=10, sweeps=15)
         assert found.energy == best.energy
         assert found.status == "best found"
         assert found.model == model.name
@@ -34,7 +34,7 @@ def test_charges_at_a_working_ordering_reach_the_exact_best(paper_cell, electros
     model = electrostatics(paper_cell)
     working = np.random.default_rng(4).permutation(np.arange(24) < 16)
     exact = lowest_charge_orderings(model, working)
-    found = anneal_charges(model, working, starts=20, sweeps=100)
+    found = anneal_charges(model, working, starts=20, sweeps=20)
     assert (found.energy, found.key) == (exact.energies[0], exact.keys[0])
     assert found.hit_rate > 0.2
 
@@ -43,11 +43,11 @@ def test_48_sites_of_which_16_are_high_are_found_by_most_starts(electrostatics):
     cell = HostSupercell.build(get_host("olivine-NaFePO4"), [1, 3, 4])
     model = electrostatics(cell)
     working = np.random.default_rng(0).permutation(np.arange(48) < 32)
-    found = anneal_charges(model, working, starts=20, sweeps=200)
-    again = anneal_charges(model, working, starts=20, sweeps=200, seed=1)
+    found = anneal_charges(model, working, starts=20, sweeps=30)
+    again = anneal_charges(model, working, starts=20, sweeps=30, seed=1)
     assert found.energy == again.energy
     assert found.key == again.key
-    assert min(found.hit_rate, again.hit_rate) > 0.5
+    assert min(found.hit_rate, again.hit_rate) > 0.7
 
 
 def test_a_seed_gives_the_same_result_again(small_cell, electrostatics):

@@ -94,7 +94,7 @@ def test_the_optimum_of_the_papers_cell_is_the_one_of_a_run_over_every_pair(pape
 def test_annealing_finds_the_proven_optimum_of_the_papers_cell_and_nothing_lower(
     paper_cell, electrostatics, papers_optimum
 ):
-    annealed = anneal_joint(electrostatics(paper_cell), 16, starts=20, sweeps=200)
+    annealed = anneal_joint(electrostatics(paper_cell), 16, starts=20, sweeps=40)
     assert annealed.energy == papers_optimum.orderings[0].energy
     assert annealed.key == papers_optimum.orderings[0].key
     assert annealed.hits >= 2
