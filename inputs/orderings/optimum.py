@@ -133,6 +133,31 @@ def lowest_working_orderings(
     )
 
 
+def working_minima(
+    model: EnergyModel, n_occupied: int, progress: Progress | None = None
+) -> tuple[Orbits, Floats]:
+    """Energy of the best charge ordering of every working-ion ordering, exact.
+
+    Parameters
+    ----------
+    model : the energy model.
+    n_occupied : working ions in the supercell; neutrality gives the high-state sites.
+    progress : called now and then with (rows decided, rows).
+
+    Returns
+    -------
+    The working-ion orderings, ascending by key, and (n_rows,) eV per supercell.
+
+    Raises
+    ------
+    ValueError
+        As in `joint_optimum`.
+    """
+    orbits = working_orbits(group_of(model), n_occupied)
+    landscape = charge_landscape(model, model.cell.n_high(n_occupied, model.couple))
+    return orbits, _Search(landscape, orbits, len(orbits), progress).minima()
+
+
 def _joint_ordering(model: EnergyModel, orbits: Orbits, row: int) -> JointOrdering:
     best = lowest_charge_orderings(model, orbits.bits(row))
     return JointOrdering(

@@ -1,0 +1,1 @@
+"""Searching orderings with a potential, and selecting what goes to DFT."""

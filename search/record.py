@@ -1,0 +1,170 @@
+"""The record of a search: every evaluation is a line of a file as soon as it is done, so that nothing is done twice.
+
+A search is deterministic in its settings and the energies it is told. One that was killed starts again from its first
+step; what the record knows is answered from there at once, until it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from ..flows.lock import campaign_lock
+from ..inputs.orderings.group import JointKey
+from .evaluation import Evaluation, Evaluator, Tell
+
+EVALUATIONS = "evaluations.jsonl"
+SETTINGS = "settings.json"
+
+
+class SearchRecord:
+    """Evaluations by key, in memory and (with a folder) on disk.
+
+    Parameters
+    ----------
+    evaluator : what evaluates.
+    n_working, n_redox : sites of the supercell.
+    folder : where the lines are; None: nowhere.
+    settings : what the search was asked, in plain values; kept beside the lines, and compared.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a search with other settings (the differences are named), or a line is damaged.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        n_working: int,
+        n_redox: int,
+        folder: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._evaluator, self._sizes = evaluator, (n_working, n_redox)
+        self._known: dict[str, Evaluation] = {}
+        self._file: BinaryIO | None = None
+        self.n_asked = 0
+        if folder is not None:
+            settings = {**(settings or {}), "evaluator": dict(evaluator.identity)}
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = campaign_lock(folder)
+            self._lock.__enter__()
+            try:
+                _keep_settings(folder, settings)
+                self._file = self._opened(folder / EVALUATIONS)
+            except BaseException:
+                self._lock.__exit__(None, None, None)
+                raise
+
+    def __enter__(self) -> SearchRecord:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._lock.__exit__(None, None, None)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, key: JointKey) -> bool:
+        return str(key) in self._known
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Every evaluation, in the order in which they were done."""
+        return list(self._known.values())
+
+    def evaluate(self, keys: Sequence[JointKey], told: Tell | None = None) -> list[Evaluation]:
+        """Evaluate orderings; each only once, however often and in whatever company it is asked.
+
+        Parameters
+        ----------
+        keys : canonical keys.
+        told : called after each evaluation that was really done.
+
+        Returns
+        -------
+        One evaluation per key, in their order.
+        """
+        self.n_asked += len(keys)
+        new = list(dict.fromkeys(key for key in keys if key not in self))
+        if new:
+
+            def done(evaluation: Evaluation) -> None:
+                self._keep(evaluation)
+                if told is not None:
+                    told(evaluation)
+
+            self._evaluator(new, done)
+        return [self._known[str(key)] for key in keys]
+
+    def _keep(self, evaluation: Evaluation) -> None:
+        self._known[str(evaluation.key)] = evaluation
+        if self._file is not None:
+            line = json.dumps(evaluation.as_dict()).encode() + b"\n"
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def _opened(self, path: Path) -> BinaryIO:
+        """Read what is there and go on after it; half a line at the end is that of a killed writer."""
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                evaluation = Evaluation.from_dict(json.loads(line), *self._sizes)
+            except (ValueError, KeyError, TypeError) as err:
+                raise ValueError(f"{path} line {number} is damaged ({err}); remove that line and search again") from err
+            self._known[str(evaluation.key)] = evaluation
+        file = path.open("r+b" if path.exists() else "w+b")
+        file.truncate(len(whole))
+        file.seek(len(whole))
+        return file
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the search in a folder.
+
+    Raises
+    ------
+    ValueError
+        If there is no search, or its settings cannot be read.
+    """
+    path = folder / SETTINGS
+    if not path.exists():
+        raise ValueError(f"{folder} holds no search; `valenceflow search run HOST --to {folder}` makes one")
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise ValueError(f"{path} cannot be read ({err}); search into a new folder") from err
+    return settings
+
+
+def _keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings, or compare them with those that are there."""
+    path = folder / SETTINGS
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    if not path.exists():
+        if (folder / EVALUATIONS).exists():
+            raise ValueError(f"{path} is gone: the evaluations beside it are of unknown settings; name another folder")
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+        partial.replace(path)
+        return
+    before = read_settings(folder)
+    differences = [
+        f"{name} {before.get(name, 'absent')!r} -> {plain.get(name, 'absent')!r}"
+        for name in sorted({*before, *plain})
+        if before.get(name) != plain.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{folder} holds a search with other settings ({'; '.join(differences)}); use those, or name another folder"
+        )
