@@ -24,6 +24,7 @@ from . import (
     rebuild,
     relax,
     run,
+    search,
     status,
     train,
 )
@@ -75,6 +76,7 @@ app.command(name="relax")(relax.relax)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="train")(train.train)
 app.command(name="models")(train.models)
+app.add_typer(search.app, name="search")
 app.command(name="rebuild")(rebuild.rebuild)
 
 

@@ -72,8 +72,8 @@ class Correlations:
         (n_orderings, n_orbits) sums over the members of each orbit.
         """
         sums = np.empty((len(self.orbits), len(masks)), dtype=np.int16)
-        small = self.permutations.shape[1] <= 32  # half the memory to move
-        empty = ~masks.astype(np.uint32 if small else np.uint64)
+        kind = np.uint32 if self.permutations.shape[1] <= 32 else np.uint64  # half the memory to move
+        empty = np.bitwise_not(masks.astype(kind))
         for row, (_, members) in zip(sums, self.orbits, strict=True):
             odd = np.zeros(len(masks), dtype=np.int16)
             for member in members.astype(empty.dtype):

@@ -225,7 +225,8 @@ class _Evolution:
         return energy / self.space.cell.formula_units
 
     def _individual(self, candidate: Candidate) -> Atoms:
-        atoms, number = self._asked[candidate].copy(), self._numbers[candidate]
+        atoms: Atoms = self._asked[candidate].copy()
+        number = self._numbers[candidate]
         atoms.info = {
             "key_value_pairs": {"raw_score": -self._relative(candidate)},
             "data": {},

@@ -82,7 +82,7 @@ class Genotype:
 
     def atoms(self, candidate: Candidate) -> Atoms:
         """The atoms of a candidate."""
-        atoms = self.template.copy()
+        atoms: Atoms = self.template.copy()
         atoms.set_chemical_symbols(self.symbols(candidate.bits).tolist())
         return atoms
 

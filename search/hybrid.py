@@ -163,17 +163,18 @@ class _Learner:
             if number not in of:
                 raise ValueError(f"the end member {name} could not be evaluated: without it there is no hull to aim at")
         x = of / n
-        return energies - (1 - x) * energies[of == 0].min() - x * energies[of == n].min()
+        line: Floats = (1 - x) * energies[of == 0].min() + x * energies[of == n].min()
+        return energies - line
 
     def _height(self, values: Floats, of_rows: Rows, rows: Rows, relative: Floats) -> Floats:
         """Energies above the hull of what is known; at one composition above its lowest."""
         if not self._aims_at_hull:
-            return values - relative.min()
+            return np.asarray(values - relative.min())
         of, n = self.pool.n_working, self.space.group.n_working
         grid = np.unique(of[rows])
         lowest = np.array([relative[of[rows] == number].min() for number in grid])
-        line = hull_energies(grid / n, lowest)
-        return values - np.interp(of[of_rows] / n, grid / n, line)
+        line: Floats = np.interp(of[of_rows] / n, grid / n, hull_energies(grid / n, lowest))
+        return values - line
 
     def _parents(self, rows: Rows, relative: Floats) -> list[Candidate]:
         """The lowest above the hull; at several compositions one of each first, the vertices."""

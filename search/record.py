@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from ..flows.lock import campaign_lock
+from ..flows.lock import CampaignBusyError, campaign_lock
 from ..inputs.orderings.group import JointKey
 from .evaluation import Evaluation, Evaluator, Tell
 
@@ -52,7 +53,7 @@ class SearchRecord:
         if folder is not None:
             settings = {**(settings or {}), "evaluator": dict(evaluator.identity)}
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = campaign_lock(folder)
+            self._lock = _lock(folder)
             self._lock.__enter__()
             try:
                 _keep_settings(folder, settings)
@@ -115,18 +116,54 @@ class SearchRecord:
 
     def _opened(self, path: Path) -> BinaryIO:
         """Read what is there and go on after it; half a line at the end is that of a killed writer."""
-        content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                evaluation = Evaluation.from_dict(json.loads(line), *self._sizes)
-            except (ValueError, KeyError, TypeError) as err:
-                raise ValueError(f"{path} line {number} is damaged ({err}); remove that line and search again") from err
-            self._known[str(evaluation.key)] = evaluation
+        self._known = {str(one.key): one for one in _read_lines(path, *self._sizes)}
         file = path.open("r+b" if path.exists() else "w+b")
-        file.truncate(len(whole))
-        file.seek(len(whole))
+        file.truncate(_whole_length(file.read()))
+        file.seek(0, os.SEEK_END)
         return file
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """One search in a folder at a time, by the lock that campaigns use."""
+    try:
+        with campaign_lock(folder):
+            yield
+    except CampaignBusyError as err:
+        raise ValueError(f"the search in {folder} is being run by another process; wait for it, or stop it") from err
+
+
+def _whole_length(content: bytes) -> int:
+    """Bytes up to the last line that is whole: half a line is that of a killed writer."""
+    return content.rfind(b"\n") + 1
+
+
+def _read_lines(path: Path, n_working: int, n_redox: int) -> list[Evaluation]:
+    content = path.read_bytes() if path.exists() else b""
+    found = []
+    for number, line in enumerate(content[: _whole_length(content)].splitlines(), 1):
+        try:
+            found.append(Evaluation.from_dict(json.loads(line), n_working, n_redox))
+        except (ValueError, KeyError, TypeError) as err:
+            raise ValueError(f"{path} line {number} is damaged ({err}); remove that line and search again") from err
+    return found
+
+
+def read_evaluations(folder: Path, n_working: int, n_redox: int) -> list[Evaluation]:
+    """Evaluations of the search in a folder, in the order in which they were done.
+
+    Parameters
+    ----------
+    folder : of the search, which may be running.
+    n_working, n_redox : sites of the supercell.
+
+    Raises
+    ------
+    ValueError
+        If there is no search, or a line is damaged.
+    """
+    read_settings(folder)
+    return _read_lines(folder / EVALUATIONS, n_working, n_redox)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Ridge:
     strength: float
     gcv_error: float
 
-    def predict(self, features: NDArray[np.number]) -> Floats:
+    def predict(self, features: Floats) -> Floats:
         """(n_orderings,) energies of (n_orderings, n_features)."""
         predicted: Floats = self.constant + features[:, self.columns] @ self.coefficients
         return predicted

@@ -133,9 +133,7 @@ def lowest_working_orderings(
     )
 
 
-def working_minima(
-    model: EnergyModel, n_occupied: int, progress: Progress | None = None
-) -> tuple[Orbits, Floats]:
+def working_minima(model: EnergyModel, n_occupied: int, progress: Progress | None = None) -> tuple[Orbits, Floats]:
     """Energy of the best charge ordering of every working-ion ordering, exact.
 
     Parameters

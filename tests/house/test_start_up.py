@@ -27,6 +27,7 @@ assert not heavy, heavy
         ["orderings", "rank", "--help"],
         ["relax", "--help"],
         ["evaluate", "--help"],
+        ["search", "run", "--help"],
         ["--version"],
     ],
 )

@@ -5,7 +5,6 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from valenceflow.flows.lock import CampaignBusyError
 from valenceflow.inputs.orderings.group import JointKey
 from valenceflow.search.evaluation import Evaluation
 from valenceflow.search.record import EVALUATIONS, SETTINGS, SearchRecord, read_settings
@@ -103,7 +102,7 @@ def test_another_model_is_refused(tmp_path):
 
 
 def test_two_searches_in_one_folder_refuse_each_other(tmp_path):
-    with opened(tmp_path), pytest.raises(CampaignBusyError), opened(tmp_path):
+    with opened(tmp_path), pytest.raises(ValueError, match="another process; wait for it"), opened(tmp_path):
         pass
 
 

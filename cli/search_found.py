@@ -1,0 +1,94 @@
+"""What the folders of searches hold, together: rows for tables, JSON and selections. Opens no potential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..search.record import read_evaluations, read_settings
+from ..search.results import FoundOrdering, found_orderings, missing_end_members
+from .ordering_output import supercell_text
+from .ordering_subject import Subject
+from .search_run import SubjectOptions, read_subject_of
+from .tables import plain_table
+
+_SAME = ("host_content", "supercell", "couple", "evaluator")
+"""What searches have to have in common for their energies to be compared."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    Attributes
+    ----------
+    options, subject : whose orderings, as it was told and looked up.
+    settings : of the first search.
+    rows : every distinct ordering with an energy, by composition and energy.
+    counts : evaluations and failures.
+    """
+
+    options: SubjectOptions
+    subject: Subject
+    settings: dict[str, Any]
+    rows: list[FoundOrdering]
+    counts: dict[str, int]
+
+    def lines(self, best: int) -> Iterator[str]:
+        """What to print: a head, a table, what is missing."""
+        cell = self.subject.cell
+        how = f"{self.settings['searcher']} over {self.settings['orderings']}"
+        yield (
+            f"{cell.host.name} {supercell_text(cell)}, {how} under {self.settings['evaluator']['model']}: "
+            f"{self.counts['evaluations']} evaluated, {self.counts['failed']} failed"
+        )
+        yield from self._table(best)
+        missing = missing_end_members(self.rows)
+        if missing and len({row.fraction for row in self.rows}) > 1:
+            yield f"no relative energies: the end member {' and '.join(missing)} has no energy here"
+
+    def _table(self, best: int) -> Iterator[str]:
+        console = Console()
+        table = plain_table()
+        relative = any(row.relative_mev_per_fu is not None for row in self.rows)
+        names = ["x", "ordering", "eV per cell"] + (["meV/f.u.\nrelative", "meV/f.u.\nabove hull"] if relative else [])
+        for name in names:
+            table.add_column(name, justify="left" if name == "ordering" else "right", no_wrap=True)
+        for fraction in sorted({row.fraction for row in self.rows}):
+            for row in [one for one in self.rows if one.fraction == fraction][:best]:
+                cells = [f"{fraction:.4g}", str(row.key), f"{row.energy:.4f}"]
+                if relative:
+                    cells += [f"{row.relative_mev_per_fu:.2f}", f"{row.above_hull_mev_per_fu:.2f}"]
+                table.add_row(*cells)
+        with console.capture() as captured:
+            console.print(table)
+        yield captured.get().rstrip("\n")
+        yield "best found: nothing proves that there are no lower ones"
+
+
+def found_in(folders: Sequence[Path]) -> Found:
+    """Read searches and take their orderings together.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds no search, or two searches are of other hosts or potentials (the difference is named).
+    """
+    settings = [read_settings(folder) for folder in folders]
+    for folder, other in zip(folders, settings, strict=True):
+        for name in _SAME:
+            if other[name] != settings[0][name]:
+                raise ValueError(
+                    f"{folder} and {folders[0]} differ in {name} ({other[name]} and {settings[0][name]}): their "
+                    "energies do not compare; take them one by one"
+                )
+    options, subject = read_subject_of(folders[0])
+    n_working, n_redox = len(subject.cell.working_sites), len(subject.cell.redox_sites)
+    every = {str(one.key): one for folder in folders for one in read_evaluations(folder, n_working, n_redox)}
+    rows = found_orderings(list(every.values()), subject.cell.formula_units)
+    counts = {"evaluations": len(every), "failed": len(every) - len(rows)}
+    return Found(options, subject, settings[0], rows, counts)

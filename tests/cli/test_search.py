@@ -1,0 +1,98 @@
+"""`valenceflow search`: run, gone on with, shown; one line for every mistake."""
+
+import json
+
+import pytest
+
+SMALL = ("olivine-NaFePO4", "--supercell", "1,2,1", "--model", "electrostatics")
+
+
+@pytest.fixture
+def searched(call):
+    def run(*arguments):
+        found = call("search", "run", *SMALL, *arguments)
+        assert found.code == 0, found
+        return found.out
+
+    return run
+
+
+def test_a_search_ends_with_the_best_found_and_is_shown_again(searched, call, tmp_path):
+    out = searched("-x", "1/2", "--to", tmp_path / "s")
+    assert "hybrid over ions under electrostatics: 10 evaluated, 0 failed" in out
+    assert "best found: nothing proves that there are no lower ones" in out
+    lowest = json.loads(call("orderings", "optimum", "olivine-NaFePO4", "-s", "1,2,1", "-x", "1/2", "--json").out)
+    shown = json.loads(call("search", "show", tmp_path / "s", "--json").out)
+    assert shown["orderings"][0]["key"] == lowest["rows"][0]["key"]
+    assert shown["orderings"][0]["energy"] == pytest.approx(lowest["rows"][0]["energy"], abs=1e-9)
+
+
+def test_a_search_goes_on_beyond_its_limit(searched, tmp_path):
+    options = ("-x", "all", "--to", tmp_path / "s", "--searcher", "descent")
+    out = searched(*options, "--at-most", "5")
+    assert "5 evaluated" in out
+    assert "with a larger --at-most goes on" in out
+    searched(*options)
+    keys = [json.loads(line)["key"] for line in (tmp_path / "s" / "evaluations.jsonl").read_text().splitlines()]
+    assert len(set(keys)) == len(keys) > 5
+
+
+@pytest.mark.parametrize("orderings", ["ions", "both"])
+def test_the_papers_genetic_algorithm_has_relative_energies_of_every_composition(searched, orderings, tmp_path):
+    small = ("--set", "population=20", "--set", "offspring=5", "--set", "generations=2")
+    out = searched("-x", "all", "--to", tmp_path / "s", "--searcher", "paper-2026", "--orderings", orderings, *small)
+    assert "above hull" in out
+    ends = [line.split() for line in out.splitlines() if "00.ff" in line or "ff.00" in line]
+    assert [line[3:] for line in ends] == [["0.00", "0.00"], ["0.00", "0.00"]]
+
+
+def test_charges_are_searched_at_one_working_ion_ordering(searched, tmp_path):
+    out = searched("--orderings", "charges", "--at", "lowest", "-x", "1/2", "--to", tmp_path / "s")
+    assert "3c.33" in out
+
+
+def test_charges_are_nested_in_a_hybrid_search_over_both(searched, tmp_path):
+    assert "3c.33" in searched("--orderings", "both", "-x", "1/2", "--to", tmp_path / "s")
+    assert json.loads((tmp_path / "s" / "settings.json").read_text())["nested"]["refined"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("-x", "1/2"), "say where the search is kept: --to FOLDER"),
+        (("-x", "1/2", "-x", "0", "--to", "s"), "x = 1 is not among them: add --fraction 1"),
+        (
+            ("-x", "1/2", "--to", "s", "--searcher", "annealing"),
+            "searcher 'annealing' is unknown; choose",
+        ),
+        (("-x", "1/2", "--to", "s", "--set", "populaton=3"), "hybrid has no setting 'populaton'; it has"),
+        (("-x", "1/2", "--to", "s", "--set", "start=many"), "write NAME=NUMBER"),
+        (("-x", "all", "--to", "s", "--searcher", "paper-2026", "--set", "population=1"), "cut-and-splice pairs two"),
+        (("-x", "all", "--to", "s", "--searcher", "paper-2026", "--set", "population=5"), "smaller than the 9 compos"),
+        (("-x", "1/2", "--to", "s", "--orderings", "charges"), "say at which working-ion ordering"),
+        (("-x", "1/2", "--to", "s", "--orderings", "spins"), "not 'spins'"),
+        (("-x", "1/2", "--to", "s", "--charges", "free"), "search with charges, or with a potential"),
+    ],
+)
+def test_a_mistake_is_one_line(refused, monkeypatch, tmp_path, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    assert line in refused("search", "run", *SMALL, *arguments)
+
+
+def test_a_search_with_other_settings_is_refused_with_the_difference(searched, refused, tmp_path):
+    searched("-x", "1/2", "--to", tmp_path / "s")
+    line = refused("search", "run", *SMALL, "-x", "1/2", "--to", tmp_path / "s", "--seed", "3")
+    assert "other settings (seed 0 -> 3)" in line
+    assert "holds no search" in refused("search", "show", tmp_path)
+
+
+def test_searches_that_do_not_compare_are_not_shown_together(searched, call, refused, tmp_path):
+    searched("-x", "1/2", "--to", tmp_path / "a")
+    searched("-x", "3/4", "--to", tmp_path / "b")
+    assert "11 evaluated" not in call("search", "show", tmp_path / "a").out
+    both = json.loads(call("search", "show", tmp_path / "a", tmp_path / "b", "--json").out)
+    assert {row["fraction"] for row in both["orderings"]} == {0.5, 0.75}
+    assert (
+        call("search", "run", "olivine-NaFePO4", "-m", "electrostatics", "-x", "1/2", "--to", tmp_path / "c").code == 0
+    )
+    assert "differ in supercell" in refused("search", "show", tmp_path / "a", tmp_path / "c")
