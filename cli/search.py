@@ -155,3 +155,38 @@ def _report(folders: list[Path], outcome: Outcome | None, as_json: bool, best: i
         typer.echo(line)
     if outcome is not None and not outcome.converged:
         typer.echo("stopped at the limit of evaluations; the same command with a larger --at-most goes on")
+
+
+@app.command()
+def select(
+    folders: FolderArgument,
+    to: Annotated[Path | None, typer.Option(help="Campaign file to write, e.g. next.yaml.", show_default=False)] = None,
+    lowest: Annotated[int, typer.Option(min=0, help="Lowest of each composition.")] = 3,
+    highest: Annotated[int, typer.Option(min=0, help="Highest of each composition.")] = 3,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(help="Further lowest ones at a fraction, e.g. 2/3=7; repeat it.", show_default=False),
+    ] = None,
+    diverse: Annotated[int, typer.Option(min=0, help="As different as can be, per composition.")] = 0,
+    disputed: Annotated[int, typer.Option(min=0, help="Where an ensemble disagrees most, per composition.")] = 0,
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="CIF that is taken too, flagged; repeat it.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Select orderings for DFT and write the campaign file that `valenceflow run` takes."""
+    from .search_select import selected_campaign  # noqa: PLC0415 - pymatgen
+
+    if to is None or to.suffix not in (".yaml", ".yml"):
+        raise ValueError("say which campaign file to write: --to NAME.yaml")
+    numbers = {"lowest": lowest, "highest": highest, "diverse": diverse, "disputed": disputed}
+    selected = selected_campaign(folders, to, numbers, extra or [], reference or [])
+    if as_json:
+        rows = [{"key": str(one.key), "reasons": list(one.reasons)} for one in selected]
+        typer.echo(json.dumps({"campaign": str(to), "orderings": rows}, indent=1))
+        return
+    reasons = [reason for one in selected for reason in one.reasons]
+    counts = ", ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
+    typer.echo(
+        f"{len(selected)} orderings ({counts}) written to {to}; look with: valenceflow run {to} --dry-run inputs/"
+    )

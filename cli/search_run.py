@@ -21,7 +21,7 @@ from ..search.loop import Outcome, run_search
 from ..search.record import SearchRecord
 from ..search.setup import SearcherChoice, plain_space
 from ..search.space import Charges, Kind, SearchSpace
-from .ordering_subject import Subject, read_subject
+from .ordering_subject import CAMPAIGNS, Subject, read_subject
 from .tables import plain_table
 
 ELECTROSTATICS = "electrostatics"
@@ -51,9 +51,14 @@ class SubjectOptions:
         """Write it into a search's folder, with the files it names, so that the folder can be read on its own."""
         values = asdict(self)
         for name in ("host", "couples"):
-            if values[name] is not None and Path(values[name]).is_file():
+            if values[name] is None or not Path(values[name]).is_file():
+                continue
+            if name == "host" and values[name].lower().endswith(CAMPAIGNS):
+                values[name] = str(Path(values[name]).resolve())  # it names files of its own beside it
+            else:
                 copied = folder / f"{name}{Path(values[name]).suffix}"
-                shutil.copyfile(values[name], copied)
+                if copied.resolve() != Path(values[name]).resolve():
+                    shutil.copyfile(values[name], copied)
                 values[name] = copied.name
         (folder / SUBJECT).write_text(json.dumps(values, indent=1), encoding="utf-8")
 

@@ -96,3 +96,26 @@ def test_searches_that_do_not_compare_are_not_shown_together(searched, call, ref
         call("search", "run", "olivine-NaFePO4", "-m", "electrostatics", "-x", "1/2", "--to", tmp_path / "c").code == 0
     )
     assert "differ in supercell" in refused("search", "show", tmp_path / "a", tmp_path / "c")
+
+
+@pytest.mark.parametrize("kind", ["ions", "both"])
+def test_a_selection_is_a_campaign_that_runs(searched, call, kind, tmp_path):
+    searched("-x", "1/2", "--to", tmp_path / "s", "--orderings", kind)
+    reference = tmp_path / "reference.cif"
+    assert call("orderings", "list", "olivine-NaFePO4", "-s", "1,2,1", "--at", "3c", "-o", tmp_path / "cifs").code == 0
+    sorted((tmp_path / "cifs").glob("*.cif"))[-1].rename(reference)
+    campaign = tmp_path / "next.yaml"
+    options = ("--lowest", "2", "--highest", "1", "--extra", "1/2=1", "--diverse", "1", "--reference", reference)
+    found = call("search", "select", tmp_path / "s", "--to", campaign, *options)
+    assert found.code == 0, found
+    assert found.out.startswith("6 orderings (")
+    dry = call("run", campaign, "--dry-run", tmp_path / "inputs")
+    assert dry.code == 0, dry
+    assert "8 configurations" in dry.out
+    assert "there already" in call("search", "select", tmp_path / "s", "--to", campaign).err
+
+
+def test_a_selection_without_a_campaign_file_is_refused(searched, refused, tmp_path):
+    searched("-x", "1/2", "--to", tmp_path / "s")
+    assert "--to NAME.yaml" in refused("search", "select", tmp_path / "s")
+    assert "write FRACTION=NUMBER" in refused("search", "select", tmp_path / "s", "--to", "a.yaml", "--extra", "2/3")
