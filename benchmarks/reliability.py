@@ -4,8 +4,8 @@
 
 Parts: `messages` (custodian's VASP messages, one by one), `faults` (every known fault of a run), `campaign` (20
 configurations, a random fault in every third), `kills` and `kills inbox` (SIGKILLs of launcher, workers and VASP),
-`store` (many writers, killed writers, power cuts). A part is a function from a seed to rows; all of them take half an
-hour on two cores.
+`store` (many writers, killed writers, power cuts). A part is a function from a seed to rows; all of them take about
+an hour on two busy cores.
 """
 
 from __future__ import annotations

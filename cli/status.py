@@ -88,6 +88,8 @@ def status(
     place = find_place(campaign, store)
     running = _bring_up_to_date(campaign, place)
     names = [place.name] if place.name else sorted(place.stores.collection("campaigns").distinct("campaign"))
+    if not names and not as_json:
+        typer.echo(f"no campaign in {place.stores.place}")
     overviews = [_overview(place, name, campaign, running, plan) for name in names]
     if as_json:
         typer.echo(json.dumps({overview.name: overview.as_dict() for overview in overviews}, indent=1))

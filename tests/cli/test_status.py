@@ -239,3 +239,11 @@ def test_status_reads_a_store_of_documents_alone(finished, call):
     assert "1 failed: relax: killed: it broke" in said
     assert "valenceflow retry small" not in said
     assert os.fspath(store) not in said
+
+
+def test_a_store_without_a_campaign_says_so(tmp_path, call):
+    sqlite_stores(tmp_path / "store.sqlite").collection("campaigns")
+    assert lines_of(call("status", "--store", tmp_path / "store.sqlite")) == [
+        f"no campaign in {tmp_path / 'store.sqlite'}"
+    ]
+    assert json.loads(call("status", "--store", tmp_path / "store.sqlite", "--json").out) == {}
