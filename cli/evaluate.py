@@ -55,6 +55,9 @@ def evaluate(
     ] = None,
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force of relaxations, eV/A.")] = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation.")] = 1000,
+    store: Annotated[
+        Path | None, typer.Option(help="Registry of models.", show_default="models.sqlite beside each model")
+    ] = None,
     workers: WorkersOption = 1,
     device: DeviceOption = "cpu",
     dtype: PrecisionOption = None,
@@ -88,6 +91,7 @@ def evaluate(
             folder.mkdir(parents=True, exist_ok=True)
             draw_parity(predictions, f"{scores.model} on {scores.data_set} ({scores.engine})", folder / PARITY)
             (folder / SCORES).write_text(scores.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            _register(name, scores, store)
             done.append(scores)
     from ..potentials.evaluation.comparison import comparison_rows  # noqa: PLC0415
 
@@ -97,6 +101,22 @@ def evaluate(
         typer.echo(json.dumps([scores.model_dump(mode="json") for scores in done], indent=1))
     else:
         _show(done, rows, out)
+
+
+def _register(name: str, scores: ModelScores, store: Path | None) -> None:
+    """Keep the scores of a trained model in its registry; ensembles and other models have no entry."""
+    from ..potentials.model_folder import MODEL_FILE  # noqa: PLC0415 - pydantic
+    from ..potentials.registry import add_scores, open_registry, register  # noqa: PLC0415 - maggma
+
+    folder = Path(name)
+    if not (folder / MODEL_FILE).is_file():
+        return
+    stores = open_registry(folder, store)
+    try:
+        entry = register(stores, folder)
+        add_scores(stores, entry.model_id, scores.data_set_checksum, scores.model_dump(mode="json"))
+    finally:
+        stores.close()
 
 
 def _starts(given: Sequence[str] | None) -> tuple[Start, ...]:
