@@ -16,6 +16,7 @@ from .places import JsonOption
 if TYPE_CHECKING:
     from ..inputs.hosts import Host
     from ..potentials.evaluation.scores import ModelScores, Start
+    from ..potentials.open_models import ModelChoice
 
 SCORES, PARITY, COMPARISON = "scores.json", "parity.svg", "comparison.json"
 STARTS = ("ideal", "rattled", "first")
@@ -53,6 +54,10 @@ def evaluate(
     host: Annotated[
         str | None, typer.Option(help="Host where the set names none that is shipped: a CIF or campaign.")
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Plain potential whose moments tell the ordering reached, e.g. pretrained-chgnet."),
+    ] = None,
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force of relaxations, eV/A.")] = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation.")] = 1000,
     store: Annotated[
@@ -80,7 +85,7 @@ def evaluate(
     data = ReferenceSet.open(dataset)
     settings = EvaluationSettings(
         side, _starts(start), rattle, seed, RelaxSettings(fmax=fmax, steps=steps), frames, structures, reference,
-        workers, _host(host),
+        workers, _host(host), _judge(judge, device),
     )  # fmt: skip
     done: list[ModelScores] = []
     with ProgressLine(shown=not as_json) as line:
@@ -124,6 +129,13 @@ def _starts(given: Sequence[str] | None) -> tuple[Start, ...]:
         if name not in STARTS:
             raise ValueError(f"--start {name!r}: choose {', '.join(STARTS)}")
     return cast("tuple[Start, ...]", tuple(dict.fromkeys(given or STARTS[:2])))
+
+
+def _judge(name: str | None, device: str) -> ModelChoice | None:
+    """A potential that is not told the labels; pretrained CHGNet is taken without its species."""
+    from ..potentials.open_models import PRETRAINED, ModelChoice  # noqa: PLC0415 - torch
+
+    return None if name is None else ModelChoice((name,), device, None, "elements" if name == PRETRAINED else None)
 
 
 def _host(name: str | None) -> Host | None:

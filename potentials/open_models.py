@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from .calculator import ChargeStateCalculator
 from .cpainn.calculator import CPaiNNCalculator
 from .labelling import StateSource
 from .model_folder import open_calculator, read_model
-from .species import OXIDATION_STATE, SpeciesMap
+from .species import LARGEST_NUMBER, OXIDATION_STATE, SpeciesMap
 
 PRETRAINED = "pretrained-chgnet"
 """Name of pretrained CHGNet, whose weights come with its package. It knows Fe3+ as Ga: energies compare at one
@@ -85,8 +84,6 @@ def open_models(names: Folders, device: str = "cpu", dtype: str | None = None) -
     """
     if not names:
         raise ValueError("no model was named; give a model's folder")
-    # torch remarks on a line of chgnet that takes the volume out of the graph, which is what it wants.
-    warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True to a scalar")
     opened = [_open(str(name), device, dtype) for name in names]
     maps = [species_map for _, species_map in opened]
     for name, other in zip(names, maps, strict=True):
@@ -114,12 +111,15 @@ def _open(name: str, device: str, dtype: str | None) -> tuple[Calculator, Specie
 
 def _pretrained_chgnet(device: str) -> Calculator:
     try:
-        from chgnet.model.dynamics import CHGNetCalculator  # noqa: PLC0415 - optional extra, and slow to import
+        from chgnet.model import CHGNet  # noqa: PLC0415 - optional extra, and slow to import
+
+        from .chgnet import ChgnetSpeciesCalculator, TrainedChgnet  # noqa: PLC0415
     except ImportError as err:
         raise ValueError(f"{PRETRAINED} needs CHGNet: pip install 'valenceflow[potentials]'") from err
     with redirect_stdout(StringIO()):  # it announces itself
-        model: Calculator = CHGNetCalculator(use_device=device, on_isolated_atoms="ignore")
-    return model
+        model = CHGNet.load(use_device=device, verbose=False)
+    everything = tuple(range(1, LARGEST_NUMBER + 1))
+    return ChgnetSpeciesCalculator(TrainedChgnet(model, SpeciesMap.shipped("paper"), everything), device)
 
 
 def _content(name: str) -> str:

@@ -81,6 +81,7 @@ def _hull(scores: ModelScores, start: str) -> float | None:
 
 _OF_A_START: dict[str, Callable[[ModelScores, str], Any]] = {
     "orderings achieved by moments": _achieved("moments"),
+    "orderings achieved by the judge": _achieved("judge"),
     "orderings achieved by bond valences": _achieved("bond valences"),
     "Spearman, mean over groups": _mean_of_rankings("spearman", "with_reference"),
     "Spearman without the reference": _mean_of_rankings("spearman", "without_reference"),

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...inputs.orderings.group import Bits
 from ...inputs.species import FloatArray
 from ..open_models import ModelChoice
 from ..relax_many import RelaxJob, relax_many
-from ..relaxation import Relaxation
+from ..relaxation import Relaxation, RelaxSettings
 from .cases import OrderingCase
 from .hull import HullPoint, hull_score
 from .orderings import bond_valences, read_by_moments, read_by_valences
 from .rankings import rank_structures
-from .scores import Achieved, HullScore, Ranking, Start
+from .scores import Achieved, HullScore, Judge, Ranking, Start
 from .settings import EvaluationSettings, Report
 
 
@@ -41,6 +41,7 @@ def relax_cases(
     left_out: Counter[str],
     report: Report,
 ) -> list[RelaxedCase]:
+    """Relax every case from one start; what has no such start is counted in `left_out`."""
     jobs, sites, taken = [], [], []
     for case in cases:
         if start != "first" and case.found is None:
@@ -58,6 +59,7 @@ def relax_cases(
 
 
 def converged(done: Sequence[RelaxedCase]) -> list[RelaxedCase]:
+    """Those whose relaxation converged: nothing else is scored."""
     return [found for found in done if found.result.state == "converged"]
 
 
@@ -81,52 +83,93 @@ def rankings(start: Start, done: Sequence[RelaxedCase], reference: str | None) -
     return rankings
 
 
-def achieved(start: Start, done: Sequence[RelaxedCase], engine: str) -> list[Achieved]:
+def achieved(
+    start: Start, done: Sequence[RelaxedCase], engine: str, judged: Mapping[str, FloatArray] | None
+) -> list[Achieved]:
+    """How many orderings came out as told, by each judge that there is.
+
+    Parameters
+    ----------
+    start, done : relaxed structures.
+    engine : whose label windows read moments.
+    judged : name -> (n_redox,) moments by the judging potential (`judge_moments`); None without one.
+    """
     mixed = [found for found in done if found.case.mixed]
     good = converged(mixed)
-    scores = []
-    for judge in ("moments", "bond valences"):
-        told = [_read(found, judge, engine) for found in good]
-        judged = [(found.case, high) for found, high in zip(good, told, strict=True) if high is not _NOT_SAID]
-        if judged:
-            scores.append(
-                Achieved(
-                    start=start,
-                    judge=judge,
-                    n=len(judged),
-                    achieved=sum(high is not None and case.same_ordering(high) for case, high in judged),
-                    undecided=sum(high is None for _, high in judged),
-                    unconverged=len(mixed) - len(good),
-                )
-            )
-    return scores
+    own = {f.case.name: moments for f in good if (moments := site_moments(f)) is not None}
+    by_moments: dict[Judge, Mapping[str, FloatArray]] = {"moments": own, "judge": judged or {}}
+    told: dict[Judge, list[tuple[OrderingCase, Bits | None]]] = {
+        judge: [
+            (f.case, read_by_moments(moments[f.case.name], f.case.couple, engine, int(f.case.high.sum())))
+            for f in good
+            if f.case.name in moments
+        ]
+        for judge, moments in by_moments.items()
+    }
+    told["bond valences"] = [
+        (f.case, read_by_valences(bond_valences(f.result.atoms(), f.sites), int(f.case.high.sum()))) for f in good
+    ]
+    return [
+        Achieved(
+            start=start,
+            judge=judge,
+            n=len(found),
+            achieved=sum(high is not None and case.same_ordering(high) for case, high in found),
+            undecided=sum(high is None for _, high in found),
+            unconverged=len(mixed) - len(good),
+        )
+        for judge, found in told.items()
+        if found
+    ]
 
 
-_NOT_SAID: Any = object()
-"""A judge that this model has nothing for."""
+def judge_moments(done: Sequence[RelaxedCase], judge: ModelChoice, folder: Path, workers: int) -> dict[str, FloatArray]:
+    """Absolute moments of redox sites at relaxed structures by another potential, which is not told the labels.
 
+    Parameters
+    ----------
+    done : relaxed structures.
+    judge : a potential with moments and without charge states.
+    folder, workers : as for relaxations.
 
-def _read(found: RelaxedCase, judge: str, engine: str) -> Any:
-    n_high = int(found.case.high.sum())
-    if judge == "moments":
-        moments = site_moments(found)
-        return _NOT_SAID if moments is None else read_by_moments(moments, found.case.couple, engine, n_high)
-    return read_by_valences(bond_valences(found.result.atoms(), found.sites), n_high)
+    Returns
+    -------
+    Name of the structure -> (n_redox,) muB.
+
+    Raises
+    ------
+    ValueError
+        If the judge knows charge states, has no moments, or cannot evaluate a structure.
+    """
+    good = [found for found in converged(done) if found.case.mixed]
+    calculator = judge.open()
+    if calculator.species_map.knows_charge_states or "magmoms" not in calculator.implemented_properties:
+        raise ValueError(f"{judge.title} cannot judge: a judge has moments, and reads geometry alone, not labels")
+    jobs = [RelaxJob(found.case.name, found.result.atoms()) for found in good]
+    results = relax_many(jobs, judge, RelaxSettings(steps=0), folder, workers)
+    moments = {}
+    for found, result in zip(good, results, strict=True):
+        if result.magmoms is None:
+            raise ValueError(f"{judge.title} cannot judge {result.name}: {result.reason}")
+        moments[found.case.name] = np.abs(np.array(result.magmoms)[found.sites])
+    return moments
 
 
 def site_moments(found: RelaxedCase) -> FloatArray | None:
+    """(n_redox,) absolute moments by the model itself, muB; None where it has none."""
     moments = found.result.magmoms
     return None if moments is None else np.abs(np.array(moments)[found.sites])
 
 
 def hulls(start: Start, done: Sequence[RelaxedCase]) -> list[HullScore]:
-    """One per host and size of supercell, where both end members are there."""
-    points = []
+    """One per host, where both end members are there."""
+    points: dict[str, list[HullPoint]] = defaultdict(list)
     for found in converged(done):
         case, energy = found.case, found.result.energy
-        if case.fraction is None or case.formula_units is None or energy is None:
+        if case.found is None or case.fraction is None or case.formula_units is None or energy is None:
             continue
         units = case.formula_units
-        points.append(HullPoint(case.name, float(case.fraction), case.reference.energy / units, energy / units))
-    score = hull_score(start, points) if points else None
-    return [] if score is None else [score]
+        points[case.found.cell.host.content_hash].append(
+            HullPoint(case.name, float(case.fraction), case.reference.energy / units, energy / units)
+        )
+    return [score for members in points.values() if (score := hull_score(start, members)) is not None]

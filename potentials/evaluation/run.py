@@ -12,7 +12,7 @@ from .electronic import embedding_scores, moment_sets
 from .errors import Predictions, error_scores
 from .frames import predict_frames
 from .reference import ReferenceSet
-from .relaxed import achieved, hulls, rankings, relax_cases
+from .relaxed import achieved, hulls, judge_moments, rankings, relax_cases
 from .scores import ModelScores
 from .settings import EvaluationSettings, Report
 
@@ -61,6 +61,11 @@ def evaluate_model(
     relaxed = {
         start: relax_cases(cases, start, choice, place / "relaxations", told, left_out, report) for start in told.starts
     }
+    _check_reference(cases, told.reference)
+    judged = {
+        start: None if told.judge is None else judge_moments(done, told.judge, folder / "judged", told.workers)
+        for start, done in relaxed.items()
+    }
     return ModelScores(
         model=choice.title,
         model_fingerprint=choice.fingerprint(),
@@ -72,12 +77,17 @@ def evaluate_model(
         settings=told.as_dict(),
         errors=error_scores(predictions),
         rankings=[r for start, done in relaxed.items() for r in rankings(start, done, told.reference)],
-        achieved=[a for start, done in relaxed.items() for a in achieved(start, done, data.engine)],
+        achieved=[a for start, done in relaxed.items() for a in achieved(start, done, data.engine, judged[start])],
         moments=moment_sets(cases, relaxed, calculator),
         hull=[h for start, done in relaxed.items() for h in hulls(start, done)],
         embeddings=embedding_scores(cases, calculator),
         left_out=dict(left_out),
     ), predictions
+
+
+def _check_reference(cases: Sequence[OrderingCase], reference: str | None) -> None:
+    if reference is not None and not any(reference in (case.name, case.key) for case in cases):
+        raise ValueError(f"--reference {reference!r} is no configuration or key of the {len(cases)} that are relaxed")
 
 
 def _limited(cases: Sequence[OrderingCase], limit: int | None) -> list[OrderingCase]:

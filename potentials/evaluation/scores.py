@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Start = Literal["ideal", "rattled", "first"]
+Judge = Literal["moments", "judge", "bond valences"]
 
 
 class _Document(BaseModel):
@@ -70,7 +71,7 @@ class Achieved(_Document):
     """How many orderings came out as told (facts: the most telling number)."""
 
     start: Start
-    judge: Literal["moments", "bond valences"]
+    judge: Judge = Field(description="the model's own moments, another potential's (`judge`), or bond valences")
     n: int = Field(description="mixed-valence structures whose relaxation converged")
     achieved: int = Field(description="same ordering, modulo symmetry")
     undecided: int = Field(description="no ordering could be read")

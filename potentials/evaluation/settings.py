@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...inputs.hosts import Host
+from ..open_models import ModelChoice
 from ..relaxation import RelaxSettings
 from .cases import RATTLE
 from .scores import Start
@@ -30,6 +31,7 @@ class EvaluationSettings:
     reference : name or key of the structure that energies are relative to; None: the reference's lowest of each group.
     workers : processes for relaxations.
     host : where the set names none that is shipped.
+    judge : a potential without charge states whose moments tell which ordering a relaxed structure has; None: none.
     """
 
     side: str = "test"
@@ -42,10 +44,12 @@ class EvaluationSettings:
     reference: str | None = None
     workers: int = 1
     host: Host | None = None
+    judge: ModelChoice | None = None
 
     def as_dict(self) -> dict[str, object]:
         """What scores say of them."""
         return {
             "starts": list(self.starts), "rattle": self.rattle, "seed": self.seed, "frames": self.frames,
-            "structures": self.structures, "reference": self.reference, **self.relax.model_dump(),
+            "structures": self.structures, "reference": self.reference,
+            "judge": None if self.judge is None else self.judge.title, **self.relax.model_dump(),
         }  # fmt: skip

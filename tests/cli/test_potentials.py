@@ -137,6 +137,34 @@ def test_evaluate_puts_models_side_by_side_and_writes_scores_and_plots(call, mod
     assert next(row["values"] for row in rows if row["score"] == "energy MAE, meV/atom")[0] == 0
 
 
+def test_scores_of_a_trained_model_are_in_its_registry(call, olivine, tmp_path):
+    from datetime import UTC, datetime
+
+    from valenceflow.potentials.model_folder import WEIGHTS_FILE, sha256_of, write_model
+    from valenceflow.potentials.registry import open_registry, registered
+    from valenceflow.stores.model_documents import DataSetRef, ModelDoc
+
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    species_map = SpeciesMap.shipped("elements")
+    save_model(folder / WEIGHTS_FILE, TrainedModel(_plain(), species_map, (8, 11, 15, 26)))
+    about = DataSetRef(name="s", folder="n", checksum="0", engine="vasp", protocol_hash="p", n_train=2, n_valid=1)
+    doc = ModelDoc(
+        model_id="one", kind="cpainn", preset="tiny", charge_states=False, species_map=species_map, species=[8],
+        data_set=about, config={}, seed=0, reference_energies={}, n_parameters=1, n_epochs=1, best_epoch=1, stopped="",
+        errors={}, seconds=0.0, versions={}, made=datetime.now(tz=UTC), weights_sha256=sha256_of(folder / WEIGHTS_FILE),
+    )  # fmt: skip
+    write_model(folder, doc)
+    data = write_set(tmp_path, olivine, FE, ModelChoice((str(folder),)).open())
+    answer = call("evaluate", folder, "--dataset", data, "--out", tmp_path / "scores", "--structures", 0, "--frames", 4)
+    assert answer.code == 0, answer
+    stores = open_registry(folder)
+    [entry] = registered(stores)
+    stores.close()
+    [kept] = entry.scores.values()
+    assert kept == json.loads((tmp_path / "scores/trained/scores.json").read_text())
+
+
 def _plain():
     energies = EnergyScale(0.2, {11: -1.5, 26: -8.25, 15: -7.0, 8: -6.0})
     return CPaiNN(ModelSettings(features=8, n_layers=2, cutoff=3.0, n_radial=4), energies)

@@ -73,3 +73,18 @@ def test_results_of_other_weights_do_not_pass_for_a_models(folders):
     marks = {ModelChoice((str(folder),)).fingerprint() for folder in folders.values()}
     marks.add(ModelChoice((str(folders["mace", "elements"]),), dtype="float32").fingerprint())
     assert len(marks) == len(folders) + 1
+
+
+def test_pretrained_chgnet_knows_fe3_as_ga(olivine):
+    """Another charge order of one sodium order is another energy, and no warning is heard."""
+    from valenceflow.potentials.labelling import atoms_of_ordering
+
+    calculator = charge_state_calculator("pretrained-chgnet")
+    energies = []
+    for key in ("3.3", "3.5"):
+        atoms = atoms_of_ordering(olivine, get_couple("Fe2+/Fe3+"), key)
+        atoms.calc = calculator
+        energies.append(atoms.get_potential_energy())
+    assert abs(energies[0] - energies[1]) > 0.1
+    assert atoms.get_stress().shape == (6,)
+    assert set(atoms.get_chemical_symbols()) == {"Na", "Fe", "P", "O"}

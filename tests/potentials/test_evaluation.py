@@ -119,6 +119,18 @@ def test_orderings_that_no_judge_can_read_are_undecided_not_achieved(own):
     assert by_bonds.achieved == 0
 
 
+def test_a_judge_reads_geometry_alone(data, olivine_model, plain_olivine_model, tmp_path):
+    choice, plain = ModelChoice((str(olivine_model),)), ModelChoice((str(plain_olivine_model),))
+    told = replace(STAY, structures=2, judge=plain)
+    scores, _ = evaluate_model(choice, data, tmp_path, told)
+    [judged] = [found for found in scores.achieved if found.judge == "judge"]
+    assert (judged.n, judged.undecided, judged.achieved) == (2, 2, 0)  # ideal sites are all alike
+    with pytest.raises(ValueError, match="cannot judge: a judge has moments, and reads geometry alone"):
+        evaluate_model(choice, data, tmp_path, replace(told, judge=choice))
+    with pytest.raises(ValueError, match="no configuration or key of the 4"):
+        evaluate_model(choice, data, tmp_path, replace(told, judge=None, reference="nothing"))
+
+
 def test_embeddings_of_a_charge_state_model_tell_states_apart_better_than_those_of_a_plain_one(own, plain):
     [knows], [does_not] = own[0].embeddings, plain[0].embeddings
     assert knows.layer == "cPaiNN: input of the readout"
