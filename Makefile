@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo demo-dft test lint typecheck clean
+.PHONY: demo demo-dft study-dft test lint typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
@@ -16,6 +16,10 @@ demo: $(STAMP)
 # Real PBE+U of ten charge orderings; first `apt-get install --no-install-recommends gpaw gpaw-data` (docs/gpaw.md).
 demo-dft: $(STAMP)
 	$(BIN)/python examples/demo-dft/demo_dft.py
+
+# What keeps or loses the order: starts, relaxations, cutoff, k-points, U; some hours on one core (docs/gpaw/study.md).
+study-dft: $(STAMP)
+	$(BIN)/python examples/demo-dft/study.py
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal

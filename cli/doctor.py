@@ -158,6 +158,7 @@ def _vasp(campaign: Campaign | None) -> Iterator[Check]:
 
 def _gpaw(campaign: Campaign | None, optional: bool) -> Iterator[Check]:
     from ..flows.gpaw.command import find_gpaw, gpaw_problems  # noqa: PLC0415 - pymatgen
+    from ..flows.gpaw.in_gpaw.ions import TESTED_VERSIONS  # noqa: PLC0415 - NumPy
     from ..flows.preflight import campaign_gpaw_problems  # noqa: PLC0415 - pymatgen
 
     needed = "run --engine gpaw"
@@ -169,7 +170,8 @@ def _gpaw(campaign: Campaign | None, optional: bool) -> Iterator[Check]:
         known = find_gpaw()
         setups = ", ".join(known.setup_folders)
         ranks = f", {known.ranks} MPI ranks" if known.ranks > 1 else ""
-        yield Check("GPAW", True, f"{known.version} in {known.python}{ranks}; PAW setups in {setups}", needed)
+        tested = "" if known.version in TESTED_VERSIONS else f" (SCF starts tested with {', '.join(TESTED_VERSIONS)})"
+        yield Check("GPAW", True, f"{known.version}{tested} in {known.python}{ranks}; PAW setups in {setups}", needed)
 
 
 def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:

@@ -25,8 +25,8 @@ OLDEST = (22, 8)
 """Oldest GPAW whose answers these steps read."""
 
 INSTALL = (
-    "`apt-get install --no-install-recommends gpaw gpaw-data` (Debian), or name a Python that has it in "
-    f"{SETTING} (docs/gpaw.md)"
+    "`apt-get install --no-install-recommends gpaw gpaw-data` (Debian), or build PyPI's by "
+    f"`python -m valenceflow.flows.gpaw.build FOLDER`, or name a Python that has it in {SETTING} (docs/gpaw.md)"
 )
 _STRIPPED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _PROBE_S = 120.0

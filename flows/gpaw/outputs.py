@@ -93,7 +93,7 @@ def read_frames(folder: Path, origin: str) -> FrameSeries | None:
         symbols = list(_read_json(folder / JOB)["symbols"])
     except (NoResultError, KeyError, TypeError):
         return None
-    records = list(_lines(folder / FRAMES))
+    records = list(read_lines(folder / FRAMES))
     if not records:
         return None
     return FrameSeries(
@@ -125,7 +125,7 @@ def pack(folder: Path) -> None:
             path.unlink()
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     """Whole records of a stream; a line that was cut off ends it."""
     packed = path.with_name(f"{path.name}.gz")
     if path.exists():

@@ -71,7 +71,12 @@ def test_without_gpaw_a_run_is_refused_in_one_line_and_doctor_says_how_to_mend_i
     assert answer.code == 1
     assert not check["ok"]
     assert "apt-get install --no-install-recommends gpaw gpaw-data" in check["remedy"]
+    assert "python -m valenceflow.flows.gpaw.build FOLDER" in check["remedy"]
     gpaw()
     fine = next(c for c in json.loads(call("doctor", *GPAW, "--json").out) if c["name"] == "GPAW")
     assert fine["ok"]
-    assert "22.8.0" in fine["found"]
+    assert fine["found"].startswith("22.8.0 in ")
+    gpaw("newer")
+    untested = next(c for c in json.loads(call("doctor", *GPAW, "--json").out) if c["name"] == "GPAW")
+    assert untested["ok"]
+    assert untested["found"].startswith("99.1.0 (SCF starts tested with 22.8.0")

@@ -1,7 +1,7 @@
 """Stands in for GPAW's Python: answers the probe and writes what `in_gpaw.run` would, without GPAW. Toy numbers.
 
 FAKE_GPAW says how it ends: well, unfinished, stopped, moved, not converged, missing setup, crash, killed, silent, no
-gpaw, no ions, no setups, old.
+gpaw, no ions, no setups, old, newer.
 """
 
 import json
@@ -18,7 +18,7 @@ def probe(names):
     if HOW == "no gpaw":
         sys.exit("ModuleNotFoundError: No module named 'gpaw'")
     found = {
-        "version": "20.1.0" if HOW == "old" else "22.8.0",
+        "version": {"old": "20.1.0", "newer": "99.1.0"}.get(HOW, "22.8.0"),
         "python": "fake",
         "setup_folders": [] if HOW == "no setups" else ["/fake/setups"],
         "missing": [name for name in names if name.split(".")[0] not in SETUPS],

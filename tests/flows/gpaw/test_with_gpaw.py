@@ -13,9 +13,10 @@ import pytest
 from jobflow import Flow
 from pymatgen.core import Lattice, Structure
 from valenceflow.flows.gpaw.command import GpawNotFoundError, find_gpaw, gpaw_command, gpaw_environment, start_arguments
+from valenceflow.flows.gpaw.failures import classify
 from valenceflow.flows.gpaw.in_gpaw.ions import TESTED_VERSIONS
 from valenceflow.flows.gpaw.maker import GpawStepMaker
-from valenceflow.flows.gpaw.outputs import read_frames
+from valenceflow.flows.gpaw.outputs import GpawEndedError, read_frames, read_lines, read_outputs
 from valenceflow.inputs.charge_states import get_couple
 from valenceflow.inputs.protocol import Protocol, load_protocol
 from valenceflow.inputs.substitution import charge_sites, step_structure
@@ -50,15 +51,21 @@ def iron_oxide():
 
 def test_iron_oxide_has_the_moment_of_fe2(coarse, iron_oxide, rehearse, tmp_path):
     sites = charge_sites(iron_oxide, COUPLE)
-    maker = GpawStepMaker(name="static", step="static", protocol=coarse, k_mesh=(2, 2, 2))
-    document = rehearse(Flow([maker.make(iron_oxide, sites=sites)]), tmp_path).documents["static"]
+    starts = ("atoms", "ionic d1")
+    maker = GpawStepMaker(name="static", step="static", protocol=coarse, k_mesh=(2, 2, 2), starts=starts)
+    done = rehearse(Flow([maker.make(iron_oxide, sites=sites)]), tmp_path)
+    document = done.documents["static"]
     assert document.audit.passed, document.audit
     assert document.engine.name == "gpaw"
     assert document.engine.version == INSTALLED.version
-    start = document.engine_details["starts"][0]
-    assert start["converged"]
+    tried = document.engine_details["starts"]
+    assert [start["start"] for start in tried] == list(starts)
+    assert all(start["converged"] for start in tried)
+    lowest = min(tried, key=lambda start: start["energy"])
+    assert document.engine_details["chosen"] == lowest["start"]
+    assert document.energy == pytest.approx(lowest["energy"], abs=1e-6)
     if INSTALLED.version in TESTED_VERSIONS:
-        assert start["used"] == start["start"]
+        assert [start["used"] for start in tried] == list(starts)
         assert document.engine_details["notes"] == []
     # PBE+U: 3.6 to 4.0 muB, as in the literature (e.g. Cococcioni and de Gironcoli 2005, 10.1103/PhysRevB.71.035105).
     iron = next(m for m, site in zip(document.magmoms, document.structure, strict=True) if site.specie.symbol == "Fe")
@@ -66,6 +73,48 @@ def test_iron_oxide_has_the_moment_of_fe2(coarse, iron_oxide, rehearse, tmp_path
     assert any(title.startswith("GPAW Fe.") for title in document.potcar_titles)
     # A cubic site: forces vanish and the stress is isotropic.
     assert abs(max(max(map(abs, row)) for row in document.forces)) < 0.02
+    streamed = [r for r in read_lines(done.folders["static"] / "scf.jsonl") if r["start"] == lowest["start"]]
+    assert [record["iteration"] for record in streamed] == list(range(1, lowest["iterations"] + 1))
+    assert streamed[-1]["magmoms"] == pytest.approx([iron], abs=1e-3)
+    assert streamed[-1]["energy"] == pytest.approx(document.energy, abs=1e-3)
+
+
+@pytest.fixture
+def run_in_gpaw(coarse, iron_oxide, tmp_path):
+    """Function that runs iron oxide in GPAW's own process, its job changed, under a command; returns its folder."""
+    sites = charge_sites(iron_oxide, COUPLE)
+    maker = GpawStepMaker(name="static", step="static", protocol=coarse, k_mesh=(2, 2, 2))
+    start = step_structure(iron_oxide, sites, "redox")
+
+    def run(name, command=None, **changes):
+        folder = tmp_path / name
+        maker.write_inputs(folder, start, maker.context(iron_oxide, sites, None, None, None))
+        job = json.loads((folder / "job.json").read_text())
+        (folder / "job.json").write_text(json.dumps(job | changes))
+        arguments = [*(command or gpaw_command()), *start_arguments("run", str(folder))]
+        subprocess.run(arguments, env=gpaw_environment(), cwd=folder, check=True, timeout=300, capture_output=True)
+        return folder
+
+    return run
+
+
+def test_moments_that_no_electrons_can_have_are_refused_with_their_sum(run_in_gpaw):
+    folder = run_in_gpaw("odd", magmoms=[3.0, 0.0])
+    with pytest.raises(GpawEndedError, match=r"sum to 3 muB, which 14 valence electrons cannot have") as ended:
+        read_outputs(folder)
+    assert classify(ended.value, folder, []) == "inputs refused"
+
+
+@pytest.mark.slow
+def test_two_mpi_ranks_give_what_one_gives(run_in_gpaw, two_ranks):
+    alone, together = (
+        json.loads((folder / "result.json").read_text())
+        for folder in (run_in_gpaw("alone"), run_in_gpaw("together", two_ranks))
+    )
+    assert (alone["ranks"], together["ranks"]) == (1, 2)
+    energies = [result["starts"][0]["energy"] for result in (alone, together)]
+    assert energies[1] == pytest.approx(energies[0], abs=1e-3)
+    assert together["starts"][0]["magmoms"] == pytest.approx(alone["starts"][0]["magmoms"], abs=5e-3)
 
 
 @pytest.mark.slow
@@ -133,13 +182,16 @@ def gallium_geometry():
     return structure, charge_sites(structure, COUPLE)
 
 
-def test_mpi_ranks_are_asked_for_in_the_command(monkeypatch):
+@pytest.fixture
+def two_ranks():
+    """A command that starts GPAW's Python on two MPI ranks."""
     if shutil.which("mpiexec") is None:
         pytest.skip("no mpiexec here")
-    monkeypatch.setenv(
-        "VALENCEFLOW_GPAW_CMD",
-        shlex.join(["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "2", *gpaw_command()]),
-    )
+    return ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "2", *gpaw_command()]
+
+
+def test_mpi_ranks_are_asked_for_in_the_command(two_ranks, monkeypatch):
+    monkeypatch.setenv("VALENCEFLOW_GPAW_CMD", shlex.join(two_ranks))
     find_gpaw.cache_clear()
     try:
         assert find_gpaw().ranks == 2
