@@ -1,4 +1,7 @@
-"""`valenceflow init`: a commented campaign file to start from, filled in from a shipped host or a CIF."""
+"""`valenceflow init`: a commented campaign file to start from, filled in from a shipped host or a CIF.
+
+`init cluster` writes a cluster's configuration (`init_cluster`); without a word `init` is `init campaign`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from .completion import complete_couple, complete_crystal
+from .init_cluster import cluster
 
 if TYPE_CHECKING:
+    from typer import Context
+
     from ..flows.campaign_draft import Draft
     from ..inputs.host_proposal import HostProposal
 
@@ -19,6 +26,25 @@ DEFAULT_HOST = "olivine-NaFePO4"
 CRYSTALS = (".cif", ".vasp", "poscar")
 
 
+class CampaignByDefault(TyperGroup):
+    """A group whose first command is meant where no command is named."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Put `campaign` in front of anything but a command or a call for help."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["campaign", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=CampaignByDefault,
+    help="Write a campaign file, or (init cluster) a cluster's.\n\n`valenceflow init [FILE.yaml] ...` is "
+    "short for `valenceflow init campaign [FILE.yaml] ...`.",
+    rich_markup_mode=None,
+)
+
+
+@app.command(name="campaign")
 def init(
     file: Annotated[
         Path | None,
@@ -59,6 +85,9 @@ def init(
     _write_new(file, draft.text())
     for line in _summary(draft):
         typer.echo(line)
+
+
+app.command(name="cluster")(cluster)
 
 
 def _new_file(file: Path | None, host: str) -> Path:

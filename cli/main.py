@@ -60,7 +60,7 @@ def options(
     """Charge-ordered DFT campaigns for mixed-valence materials."""
 
 
-app.command(name="init")(init.init)
+app.add_typer(init.app, name="init")
 app.command(name="doctor")(doctor.doctor)
 app.command(name="run")(run.run)
 app.command(name="status")(status.status)

@@ -41,8 +41,12 @@ def command(verb: str, campaign: Path, engine: str | None = None, *options: str)
     engine : full engine name; None leaves --engine out.
     options : further words.
     """
-    words = ["valenceflow", verb, str(campaign), *(["--engine", engine] if engine else []), *options]
-    return shlex.join(words)
+    return shell_words("valenceflow", verb, campaign, *(["--engine", engine] if engine else []), *options)
+
+
+def shell_words(*words: str | Path) -> str:
+    """Words quoted for the shell."""
+    return shlex.join(str(word) for word in words)
 
 
 def rehearsal_note(engine: str) -> str:

@@ -27,6 +27,9 @@ FILES = {
 }
 """What is written, and what for."""
 
+ALLOCATION = "allocation.sbatch"
+"""The one file that needs no MongoDB."""
+
 _SECRET = frozenset({"store.yaml", "jobflow-remote.yaml", "my_launchpad.yaml"})
 
 
@@ -45,7 +48,7 @@ class ClusterAnswers:
     nodes, ntasks, time : of one job; time as the scheduler writes it.
     workers : configurations at once in an allocation.
     max_jobs : jobs in the queue at once.
-    mongo_* : the database.
+    mongo_* : the database; without a host there is none, and the allocation alone is written.
     """
 
     scheduler: str = "slurm"
@@ -72,34 +75,56 @@ class ClusterAnswers:
         if self.scheduler not in SCHEDULERS:
             raise ValueError(f"scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
         wall_time_s(self.time)
-        if self.nodes < 1 or self.ntasks % self.nodes:
-            raise ValueError(f"{self.ntasks} tasks on {self.nodes} nodes: as many on each node, please")
+        for name in ("nodes", "ntasks", "workers", "max_jobs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: at least 1, please")
         if not Path(self.work_dir).is_absolute():
             raise ValueError(f"work folder {self.work_dir!r} is not an absolute path; jobs start elsewhere")
+        if self.ntasks % self.nodes:
+            raise ValueError(f"{self.ntasks} tasks on {self.nodes} nodes: as many on each node, please")
         for name in ("activate", "vasp_cmd", "account", "partition", "work_dir", "potcars", "project", "worker"):
             if "\n" in getattr(self, name):
                 raise ValueError(f"{name} has a line break: {getattr(self, name)!r}; write it in one line")
 
 
 def write_cluster_files(folder: Path, answers: ClusterAnswers) -> list[Path]:
-    """Write every file, or none where one is there already.
+    """Write every file that the cluster can use, or none where one is there already.
+
+    Parameters
+    ----------
+    folder : made where it is missing; files name each other by its absolute path.
+    answers : what the cluster is like.
 
     Raises
     ------
     ValueError
         If a file exists.
     """
-    there = [name for name in FILES if (folder / name).exists()]
+    folder = folder.resolve()
+    names = usable_files(answers)
+    there = [name for name in names if (folder / name).exists()]
     if there:
         raise ValueError(f"{folder} has {', '.join(there)}; name another folder, or move them away")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in FILES:
+    for name in names:
         path = folder / name
         path.touch(mode=0o600 if name in _SECRET else 0o666)
         path.write_text(cluster_file(name, folder, answers), encoding="utf-8")
         written.append(path)
     return written
+
+
+def usable_files(answers: ClusterAnswers) -> list[str]:
+    """Names among `FILES` that are of use: queue managers need MongoDB, the allocation needs Slurm."""
+    allocation = [ALLOCATION] if answers.scheduler == "slurm" else []
+    managers = [name for name in FILES if name != ALLOCATION] if answers.mongo_host else []
+    if not [*managers, *allocation]:
+        raise ValueError(
+            f"no MongoDB and no Slurm but {answers.scheduler}: there is nothing to write; inside a job of your own, "
+            "`valenceflow run CAMPAIGN.yaml --wall-time H:M:S` stops in time and exits with 75 while work is left"
+        )
+    return [*managers, *allocation]
 
 
 def cluster_file(name: str, folder: Path, answers: ClusterAnswers) -> str:
@@ -120,12 +145,13 @@ def _yaml_values(folder: Path, answers: ClusterAnswers) -> dict[str, str]:
     """Values as YAML scalars; JSON's strings are YAML's."""
     plain = {name: json.dumps(value) for name, value in vars(answers).items()}
     rlaunch = f"rlaunch -l {shlex.quote(f'{folder}/my_launchpad.yaml')} -w {shlex.quote(f'{folder}/my_fworker.yaml')}"
+    store = f"export JOBFLOW_CONFIG_FILE={shlex.quote(f'{folder}/store.yaml')}"
     return {
         **plain,
         "resources": "\n".join(f"      {line}" for line in _scalars(remote_resources(answers))),
         "queue": "\n".join(_scalars(fireworks_resources(answers))),
         "pre_run": "\n".join(f"      {line}" for line in _in_every_job(answers)),
-        "pre_rocket": "\n".join(f"  {line}" for line in _in_every_job(answers)),
+        "pre_rocket": "\n".join(f"  {line}" for line in [*_in_every_job(answers), store]),
         "rocket_launch": json.dumps(f"{rlaunch} singleshot"),
         "fw_scheduler": SCHEDULERS[answers.scheduler],
     }
@@ -163,6 +189,7 @@ def _in_every_job(answers: ClusterAnswers) -> list[str]:
     return [
         answers.activate,
         f"export ATOMATE2_VASP_CMD={shlex.quote(answers.vasp_cmd)}",
+        'export ATOMATE2_VASP_GAMMA_CMD="$ATOMATE2_VASP_CMD"',
         f"export PMG_VASP_PSP_DIR={shlex.quote(answers.potcars)}",
         "export OMP_NUM_THREADS=1",
     ]
