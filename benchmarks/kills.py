@@ -1,11 +1,11 @@
-"""SIGKILL at random moments over launcher, workers and VASP of a running campaign: is anything lost, doubled, repeated?
+"""SIGKILLs over launcher, workers, VASP and builder of a campaign: is anything lost, doubled, repeated?
 
-    python benchmarks/kills.py [--kills 20] [--seed 1] [--inbox] [--json]
+    python benchmarks/kills.py [--kills 20] [--seed 1] [--inbox] [--large] [--json]
 
-A campaign of 16 configurations on the `springs` stand-in runs with two workers. At random moments one of its processes
-is killed; whenever the launcher is gone it is started again, and failures are retried. In the end every configuration
-has exactly one latest calculation, as meant; no job has two documents of the same index, and no step was started again
-after it had passed its audit.
+A campaign of 16 configurations (with --large 50, and a `build` that is killed too) on the `springs` stand-in runs with
+two workers. At random moments one of its processes is killed; whenever the launcher is gone it is started again, and
+failures are retried. In the end every configuration has exactly one latest calculation, as meant; no job has two
+documents of the same index, and no step was started again after it had passed its audit.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,15 @@ working_ion: {Na: {fraction: [1/2, 1/4, 3/4], orderings: {all: true}}}
 charge: {all: true}
 launch: {workers: 2}
 """
+LARGE = """\
+name: kills
+host: olivine-NaFePO4
+supercell: [1, 2, 1]
+couple: Fe2+/Fe3+
+working_ion: {Na: {fraction: 1/2, orderings: {sample: 6, seed: 1}}}
+charge: {sample: 8, seed: 1}
+launch: {workers: 2}
+"""
 INBOX = """\
 docs_store: &docs
   {{type: SQLiteStore, path: {folder}/kills/store.sqlite, collection: jobs, journal: delete, inbox: true}}
@@ -38,9 +48,10 @@ additional_stores: {{data: {{<<: *docs, collection: data, indexes: [job_uuid]}}}
 """
 ENGINE = ["--engine", "rehearsal:springs"]
 TARGETS = ("launcher", "worker", "vasp")
+BUILDER = "builder"
 HARMS = ("lost", "duplicated calculations", "duplicated jobs", "finished steps repeated", "processes left behind")
 """What must be zero."""
-GIVE_UP_S = 1800
+GIVE_UP_S = 7200
 APPEARS_WITHIN_S = 60
 
 
@@ -81,10 +92,22 @@ def kill_one(launcher: int, target: str, generator: random.Random) -> bool:
     return False
 
 
-def kill_at_random(campaign: Path, kills: int, generator: random.Random) -> Counter[str]:
+def kill_builder(campaign: Path, generator: random.Random) -> bool:
+    """Start a `build` beside the run and kill it on its way; whether it was still there."""
+    build = valenceflow("build", str(campaign))
+    time.sleep(generator.uniform(0.5, 8.0))
+    was_alive = build.poll() is None
+    build.kill()
+    build.wait()
+    return was_alive
+
+
+def kill_at_random(
+    campaign: Path, kills: int, generator: random.Random, kinds: Sequence[str] = TARGETS
+) -> Counter[str]:
     """Run the campaign, killing as it goes, each kind of process as often; returns how often each was killed."""
     done: Counter[str] = Counter()
-    targets = [TARGETS[number % len(TARGETS)] for number in range(kills)]
+    targets = [kinds[number % len(kinds)] for number in range(kills)]
     generator.shuffle(targets)
     run, begin = None, time.monotonic()
     while targets and time.monotonic() - begin < GIVE_UP_S:
@@ -98,7 +121,11 @@ def kill_at_random(campaign: Path, kills: int, generator: random.Random) -> Coun
             )
             run = valenceflow("run", str(campaign), *ENGINE)
             time.sleep(generator.uniform(2.0, 6.0))
-        if kill_one(run.pid, targets[-1], generator):
+        if targets[-1] == BUILDER:
+            killed = kill_builder(campaign, generator)
+        else:
+            killed = kill_one(run.pid, targets[-1], generator)
+        if killed:
             done[targets.pop()] += 1
         time.sleep(generator.uniform(0.1, 2.5))
     if run is not None:
@@ -160,16 +187,24 @@ def repeated_steps(runs: Path) -> int:
     return repeated
 
 
-def kill_table(kills: int, seed: int, inbox: bool = False) -> dict[str, int]:
-    """Kill, finish, and count; with an inbox, as on network file systems, the launcher alone writes to the store."""
+def kill_table(kills: int, seed: int, inbox: bool = False, large: bool = False) -> dict[str, int]:
+    """Kill, finish, and count.
+
+    Parameters
+    ----------
+    kills, seed : how many, and which moments.
+    inbox : as on network file systems: the launcher alone writes to the store.
+    large : 50 configurations, and a builder beside them.
+    """
+    kinds = (*TARGETS, BUILDER) if large else TARGETS
     with tempfile.TemporaryDirectory(prefix="valenceflow-kills-") as name:
         campaign = Path(name) / "kills.yaml"
-        campaign.write_text(CAMPAIGN + ("store: inbox.yaml\n" if inbox else ""), encoding="utf-8")
+        campaign.write_text((LARGE if large else CAMPAIGN) + ("store: inbox.yaml\n" if inbox else ""), encoding="utf-8")
         (Path(name) / "inbox.yaml").write_text(INBOX.format(folder=name), encoding="utf-8")
-        done = kill_at_random(campaign, kills, random.Random(seed))
+        done = kill_at_random(campaign, kills, random.Random(seed), kinds)
         rounds = finish(campaign)
         return {
-            **{f"killed: {target}": done[target] for target in TARGETS},
+            **{f"killed: {target}": done[target] for target in kinds},
             "rounds to finish": rounds,
             **check(campaign),
         }
@@ -181,9 +216,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--inbox", action="store_true", help="as on a network file system")
+    parser.add_argument("--large", action="store_true", help="50 configurations, and kills of a builder too")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    table = kill_table(options.kills, options.seed, options.inbox)
+    table = kill_table(options.kills, options.seed, options.inbox, options.large)
     if options.json:
         print(json.dumps(table, indent=1))
     else:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .completion import complete_campaign
+from .checks import Check
+from .completion import complete_campaign, complete_launch
+from .doctor_cluster import cluster_checks
 from .places import CAMPAIGN, EngineOption, JsonOption
+from .run import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..flows.campaign_file import Campaign
+    from ..flows.queues.launches import LaunchKind
     from .places import Place
 
 PACKAGES = ("valenceflow", "pymatgen", "spglib", "atomate2", "jobflow", "custodian", "emmet-core", "maggma")
@@ -30,21 +34,6 @@ EXTRAS = {
 INSTALL = "`pip install -c constraints.txt -e {}` in the clone"
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding: `needed` says for what; the remedy is empty where all is well.
-
-    What is `optional` may be missing: something else than was asked about needs it.
-    """
-
-    name: str
-    ok: bool
-    found: str
-    needed: str
-    remedy: str = ""
-    optional: bool = False
-
-
 def doctor(
     campaign: Annotated[
         Path | None,
@@ -56,20 +45,27 @@ def doctor(
         ),
     ] = None,
     engine: EngineOption = "vasp",
+    launch: Annotated[
+        str,
+        typer.Option(help="How it will be run: local, or a queue: remote, fireworks.", autocompletion=complete_launch),
+    ] = LOCAL,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is installed, what is missing, and how to mend it.
 
-    Exits with 1 where something is missing that a run with this engine, or of this campaign, needs.
+    Exits with 1 where something is missing that a run with this engine, or of this campaign, needs. With --launch a
+    queue's database, its worker and what is installed there are looked at too.
     """
     from ..flows.engines import engine_name  # noqa: PLC0415 - start-up
+    from ..flows.queues.launches import queue_kind  # noqa: PLC0415
 
     full_engine = engine_name(engine)
+    kind = None if launch == LOCAL else queue_kind(launch)
     if campaign is not None and not campaign.exists():
         raise ValueError(f"{campaign}: no such campaign file; `valenceflow init` writes one")
     checks = [*_packages(full_engine)]
     if all(check.ok for check in checks if check.name in PACKAGES):  # all else is looked at with them
-        checks += _campaign_and_engine(campaign, full_engine)
+        checks += _campaign_and_engine(campaign, full_engine, kind)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
     else:
@@ -104,7 +100,7 @@ def _package(name: str, needed: str, remedy: str, optional: bool = False) -> Che
         return Check(name, False, "not installed", needed, remedy, optional)
 
 
-def _campaign_and_engine(path: Path | None, engine: str) -> Iterator[Check]:
+def _campaign_and_engine(path: Path | None, engine: str, kind: LaunchKind | None) -> Iterator[Check]:
     from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
 
     described: Campaign | None = None
@@ -115,11 +111,12 @@ def _campaign_and_engine(path: Path | None, engine: str) -> Iterator[Check]:
         except ValueError as err:
             yield Check("campaign", False, str(err), "run", f"correct {path}")
     if engine == "vasp":
-        yield from _vasp(described)
+        yield from _vasp(described, elsewhere=kind is not None)
     if not engine.startswith("rehearsal"):
         yield from _gpaw(described, optional=engine != "gpaw")
     if path is not None and described is not None:
         yield from _stores(path, described)
+    yield from cluster_checks(path, described, engine, kind)
 
 
 def _size(campaign: Campaign, engine: str) -> str:
@@ -134,7 +131,8 @@ def _size(campaign: Campaign, engine: str) -> str:
     return f"{len(planned)} configurations, {sum(len(c.job_uuids) for c in planned)} VASP runs; full cell {largest}"
 
 
-def _vasp(campaign: Campaign | None) -> Iterator[Check]:
+def _vasp(campaign: Campaign | None, elsewhere: bool) -> Iterator[Check]:
+    """What VASP needs here; on another machine it needs that there (`doctor_cluster`)."""
     from ..flows.engines import vasp_problems  # noqa: PLC0415 - start-up
     from ..flows.preflight import potcar_labels, vasp_settings  # noqa: PLC0415 - pymatgen
 
@@ -150,7 +148,7 @@ def _vasp(campaign: Campaign | None) -> Iterator[Check]:
     problems = vasp_problems(labels, functional, settings)
     for problem in problems:
         what, _, remedy = problem.partition(": ")
-        yield Check("VASP", False, what, needed, remedy)
+        yield Check("VASP", False, what, needed, remedy, optional=elsewhere)
     if not problems:
         found = f"{settings['VASP_CMD']}; POTCARs in {settings['PMG_VASP_PSP_DIR']}"
         yield Check("VASP", True, found + (f" have {', '.join(labels)}" if labels else ""), needed)
@@ -191,7 +189,7 @@ def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
         what, _, remedy = str(err).partition(": ")
         yield Check("store", False, what, needed, remedy or "start the campaign")
         return
-    yield Check("store", True, f"{number} calculations in {place.folder or 'the store'}", needed)
+    yield Check("store", True, f"{number} calculations in {place.stores.place}", needed)
     yield from _integrity(path, place)
 
 

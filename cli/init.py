@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from os import path as paths
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,8 +17,6 @@ from .completion import complete_couple, complete_crystal
 from .init_cluster import cluster
 
 if TYPE_CHECKING:
-    from typer import Context
-
     from ..flows.campaign_draft import Draft
     from ..inputs.host_proposal import HostProposal
 
@@ -29,7 +27,7 @@ CRYSTALS = (".cif", ".vasp", "poscar")
 class CampaignByDefault(TyperGroup):
     """A group whose first command is meant where no command is named."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `campaign` in front of anything but a command or a call for help."""
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["campaign", *args]

@@ -68,6 +68,9 @@ def cluster(
     mongo_user: Annotated[
         str | None, typer.Option(help=f"Its user; the password comes from ${PASSWORD_VARIABLE}.", show_default=False)
     ] = None,
+    mongo_auth_source: Annotated[
+        str | None, typer.Option(help="The database that knows the user.", show_default=False)
+    ] = None,
 ) -> None:
     """Write commented configuration of queues, stores, allocation.
 

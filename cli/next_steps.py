@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..flows.queues.jobs import ALIVE, BEHIND_ANOTHER, MENDED_BY_QUEUE
 from .tables import Exact
 from .wording import AUDIT_FAILED, FAILED, LOST_ORDERING, command, counted
 
 if TYPE_CHECKING:
+    from ..flows.queues.overview import QueueOverview
     from ..stores.failure_groups import FailureGroup
     from ..stores.overview import FractionOverview
 
@@ -50,7 +52,9 @@ def failure_lines(group: FailureGroup, campaign: Path | None) -> list[str]:
     return lines
 
 
-def next_commands(rows: Sequence[FractionOverview], running: str | None, campaign: Path) -> Iterator[str]:
+def next_commands(
+    rows: Sequence[FractionOverview], running: str | None, campaign: Path, queues: Mapping[str, QueueOverview]
+) -> Iterator[str]:
     """What to type next for each engine.
 
     Parameters
@@ -58,6 +62,7 @@ def next_commands(rows: Sequence[FractionOverview], running: str | None, campaig
     rows : counts of every engine and fraction.
     running : engine of the run that holds the campaign; None where none does.
     campaign : its file.
+    queues : engine -> the queue that has its jobs.
     """
     for engine in dict.fromkeys(row.engine for row in rows):
         mine = [row for row in rows if row.engine == engine]
@@ -67,10 +72,15 @@ def next_commands(rows: Sequence[FractionOverview], running: str | None, campaig
             yield Exact(f"{lost} lost, to look at: {command('query', campaign, engine, '--ordering', LOST_ORDERING)}")
             yield "  to try again, by other ways with `on_lost_ordering: retry` in the campaign file:"
             yield Exact(f"    {command('retry', campaign, engine, '--reason', LOST_ORDERING)}")
-        if missing and running is None:
-            yield Exact(f"{missing} missing: {command('run', campaign, engine)}")
+        queue = queues.get(engine)
+        launch = () if queue is None else ("--launch", queue.launch.kind)
+        to_start = missing
+        if queue is not None:
+            to_start -= sum(state in ALIVE | BEHIND_ANOTHER | MENDED_BY_QUEUE for state in queue.states.values())
+        if to_start > 0 and running is None:
+            yield Exact(f"{to_start} missing: {command('run', campaign, engine, *launch)}")
         elif failed or lost:
-            yield Exact(f"after a retry: {command('run', campaign, engine)}")
+            yield Exact(f"after a retry: {command('run', campaign, engine, *launch)}")
         if not missing and any(row.as_meant for row in mine):
             yield Exact(f"results: {command('query', campaign, engine)}")
 

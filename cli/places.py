@@ -55,10 +55,7 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
     if (campaign is None) == (store is None):
         raise ValueError("say which: a CAMPAIGN.yaml, or --store PATH")
     if store is not None:
-        if not store.exists():
-            raise ValueError(f"{store}: no such store")
-        yaml_store = store.suffix in (".yaml", ".yml")
-        return Place(None, None, stores_from_yaml(store) if yaml_store else sqlite_stores(store))
+        return Place(None, None, open_store(store))
     assert campaign is not None
     name, own_store = _name_and_store(campaign)
     folder = campaign.resolve().parent / name
@@ -73,6 +70,21 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
     stores = sqlite_stores(folder / STORE_FILE)
     stores.refuse_others(name)
     return Place(name, folder, stores)
+
+
+def open_store(path: Path) -> Stores:
+    """Stores of a store.sqlite, or of a YAML with JOB_STORE.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file.
+    """
+    from ..stores.connect import sqlite_stores, stores_from_yaml  # noqa: PLC0415 - maggma, half a second
+
+    if not path.exists():
+        raise ValueError(f"{path}: no such store")
+    return stores_from_yaml(path) if path.suffix in (".yaml", ".yml") else sqlite_stores(path)
 
 
 def _name_and_store(campaign: Path) -> tuple[str, str | None]:

@@ -29,7 +29,7 @@ def hand_over_campaign(
         check_launch_settings,
         worker_environment,
     )
-    from ..flows.queues.launches import remember_launch  # noqa: PLC0415
+    from ..flows.queues.launches import Launch, remember_launch  # noqa: PLC0415
     from ..flows.queues.opening import open_queue  # noqa: PLC0415
     from ..flows.runner import make_folder, plan, prepare, reach_store  # noqa: PLC0415
 
@@ -42,7 +42,7 @@ def hand_over_campaign(
     with campaign_lock(campaign.folder):
         prepared = prepare(campaign, engine, planned, only, limit)
         queue = open_queue(campaign, kind, prepared.stores, environment)
-        remember_launch(campaign.folder, kind, engine)
+        remember_launch(campaign.folder, engine, Launch(kind, queue.place, queue.settings_file))
         handed, there = _submit(console, prepared, queue)
     console.print(_summary(prepared, queue, handed, there), highlight=False, markup=False)
     console.print(f"then: valenceflow status {campaign.path}", highlight=False, markup=False)

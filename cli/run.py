@@ -44,6 +44,12 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Run at most this many configurations.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run this key or configuration id (repeatable).")] = None,
     dry_run: Annotated[Path | None, typer.Option(help="Write every input file here and run nothing.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what it will cost, from finished ones of similar size; run nothing.")
+    ] = False,
+    like: Annotated[
+        list[Path] | None, typer.Option(help="For --estimate: another store to learn from (repeatable).")
+    ] = None,
     launch: Annotated[
         str, typer.Option(help="local, or a queue: remote, fireworks.", autocompletion=complete_launch)
     ] = "local",
@@ -56,6 +62,7 @@ def run(
     fault: Annotated[
         str | None, typer.Option(help="Inject a fault into a rehearsal, e.g. spin-flip.", autocompletion=complete_fault)
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --estimate: print JSON.")] = False,
 ) -> None:
     """Run a campaign; a second run does only what is missing."""
     from rich.console import Console  # noqa: PLC0415 - start-up
@@ -66,6 +73,11 @@ def run(
     console = Console()
     full_engine = engine_name(engine)
     described = read_campaign(campaign)
+    if estimate:
+        from .estimate import show_estimate  # noqa: PLC0415 - start-up
+
+        show_estimate(console, described, full_engine, only or [], like or [], as_json)
+        return
     if dry_run is not None:
         _dry_run(console, described, full_engine, dry_run, only or [], limit)
         return
@@ -78,11 +90,11 @@ def run(
 
 
 def _time_limits(stop_after_min: float | None, wall_time: str | None) -> TimeLimits:
-    from ..flows.time_limits import TimeLimits  # noqa: PLC0415 - start-up
+    from ..flows.time_limits import TimeLimits, process_began  # noqa: PLC0415 - start-up
     from ..flows.wall_time import wall_time_s  # noqa: PLC0415
 
     seconds = None if wall_time is None or wall_time.upper() == "UNLIMITED" else wall_time_s(wall_time)
-    return TimeLimits(None if stop_after_min is None else 60 * stop_after_min, seconds)
+    return TimeLimits(None if stop_after_min is None else 60 * stop_after_min, seconds, process_began())
 
 
 def _hand_over(

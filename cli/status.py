@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
+from .status_states import as_plain, cost_line, queue_lines, states_of, states_table, time_line
 from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, command, counted, rehearsal_note
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from ..flows.asked import Asked
     from ..flows.progress import Progress
+    from ..flows.queues.overview import QueueOverview
+    from ..stores.costs import Cost
     from ..stores.failure_groups import FailureGroup
     from ..stores.overview import FractionOverview
 
@@ -52,6 +55,8 @@ class Overview:
     changes : engine -> how the campaign file changed since.
     left_out, left_out_done : configurations that it no longer asks for, and those of them with a calculation.
     disk : what the missing ones need, in words, where it is known.
+    queues : engine -> the queue that has its jobs.
+    costs : engine -> what its calculations cost.
     """
 
     name: str
@@ -63,6 +68,23 @@ class Overview:
     left_out: int = 0
     left_out_done: int = 0
     disk: str = ""
+    queues: dict[str, QueueOverview] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+
+    def rows_of(self, engine: str) -> list[FractionOverview]:
+        """Its rows."""
+        return [row for row in self.rows if row.engine == engine]
+
+    @property
+    def states(self) -> dict[str, tuple[str, dict[str, int]]]:
+        """Engine -> where it runs, and its configurations by state."""
+        found: dict[str, tuple[str, dict[str, int]]] = {}
+        for engine in dict.fromkeys(row.engine for row in self.rows):
+            mine = self.progress if self.progress is not None and self.progress.engine == engine else None
+            queue = self.queues.get(engine)
+            where = "local" if queue is None or mine is not None else queue.launch.kind
+            found[engine] = (where, states_of(self.rows_of(engine), mine, queue))
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
@@ -72,6 +94,9 @@ class Overview:
             "fractions": [row.as_dict() for row in self.rows],
             "failures": [asdict(group) for group in self.failures],
             "changed": {engine: asdict(change) for engine, change in self.changes.items()},
+            "states": {engine: {"where": where, **states} for engine, (where, states) in self.states.items()},
+            "queues": {engine: as_plain(queue) for engine, queue in self.queues.items()},
+            "cost": {engine: asdict(cost) for engine, cost in self.costs.items()},
             "no_longer_asked": {"configurations": self.left_out, "calculations": self.left_out_done},
         }
 
@@ -86,11 +111,14 @@ def status(
 ) -> None:
     """Show how far a campaign is and what to type next."""
     place = find_place(campaign, store)
-    running = _bring_up_to_date(campaign, place)
+    queues = _ask_queues(place)
+    running = _bring_up_to_date(campaign, place, queues)
     names = [place.name] if place.name else sorted(place.stores.collection("campaigns").distinct("campaign"))
     if not names and not as_json:
         typer.echo(f"no campaign in {place.stores.place}")
     overviews = [_overview(place, name, campaign, running, plan) for name in names]
+    for overview in overviews:
+        overview.queues = queues
     if as_json:
         typer.echo(json.dumps({overview.name: overview.as_dict() for overview in overviews}, indent=1))
         return
@@ -104,6 +132,7 @@ def status(
 def _overview(place: Place, name: str, campaign: Path | None, running: bool, plan: bool) -> Overview:
     from ..flows.asked import read_asked  # noqa: PLC0415 - start-up
     from ..flows.progress import read_progress  # noqa: PLC0415
+    from ..stores.costs import costs  # noqa: PLC0415
     from ..stores.failure_groups import failure_groups  # noqa: PLC0415
     from ..stores.overview import finished_among, fraction_overviews  # noqa: PLC0415
 
@@ -121,28 +150,52 @@ def _overview(place: Place, name: str, campaign: Path | None, running: bool, pla
         len(left_out),
         finished_among(place.stores, left_out),
         _disk(place.folder, rows, progress),
+        costs=costs(place.stores, name),
     )
 
 
-def _bring_up_to_date(campaign: Path | None, place: Place) -> bool:
-    """Copy what finished since the last look, where something is missing; returns whether a run holds the campaign."""
+def _ask_queues(place: Place) -> dict[str, QueueOverview]:
+    """Queue managers that have jobs of the campaign, by engine."""
+    from ..flows.queues.launches import launches_of  # noqa: PLC0415 - start-up
+
+    if place.folder is None or place.name is None:
+        return {}
+    launches = launches_of(place.folder)
+    if not launches:
+        return {}
+    from ..flows.queues.overview import current_uuids, queue_overview  # noqa: PLC0415 - start-up
+
+    return {
+        engine: queue_overview(engine, launch, place.name, current_uuids(place.stores, place.name, engine))
+        for engine, launch in launches.items()
+    }
+
+
+def _bring_up_to_date(campaign: Path | None, place: Place, queues: Mapping[str, QueueOverview]) -> bool:
+    """Copy what finished since the last look, where something did; returns whether a run holds the campaign."""
     if campaign is None or place.folder is None or place.name is None:
         return False
     from ..flows.lock import CampaignBusyError, campaign_lock, is_running  # noqa: PLC0415 - start-up
+    from ..flows.queues.overview import something_new  # noqa: PLC0415
     from ..stores.overview import fraction_overviews  # noqa: PLC0415
 
     if is_running(place.folder):
         return True
-    if place.folder.is_dir() and any(row.missing for row in fraction_overviews(place.stores, place.name)):
+    missing = any(row.missing for row in fraction_overviews(place.stores, place.name))
+    if place.folder.is_dir() and missing and something_new(place.stores, place.name, queues.values()):
         from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen, only where needed
         from ..flows.manifest import manifest_of  # noqa: PLC0415
+        from ..flows.queues.submission import record_vanished  # noqa: PLC0415
         from ..stores.builders import build_calculations  # noqa: PLC0415
 
         try:
             with campaign_lock(place.folder):  # where one process alone may write, this is it
                 place.stores.take_in(alone=True)
                 described = read_campaign(campaign)
-                build_calculations(place.stores, described.cell, manifest_of(described))
+                configurations = manifest_of(described)
+                build_calculations(place.stores, described.cell, configurations)
+                for queue in queues.values():
+                    record_vanished(place.stores, described.cell, configurations, queue.failed, queue.launch.place)
         except CampaignBusyError:
             return True
         except PermissionError:
@@ -191,18 +244,30 @@ def _show(console: Console, overview: Overview, campaign: Path | None) -> None:
     from .tables import first_that_fits, print_lines  # noqa: PLC0415
 
     for engine in dict.fromkeys(row.engine for row in overview.rows):
-        mine = [row for row in overview.rows if row.engine == engine]
+        mine = overview.rows_of(engine)
         print_lines(console, _title(overview, engine))
         layouts = [_table(mine, layout) for layout in ("full", "narrow", "short")]
         console.print(first_that_fits(layouts, console) or layouts[-1])
+    if overview.queues or overview.progress is not None:
+        console.print(states_table(overview.states))
     changes = [] if campaign is None else _change_lines(overview, campaign)
     print_lines(console, [*elsewhere_lines(overview.rows), *_left_out_lines(overview), *changes])
     for group in overview.failures:
         print_lines(console, failure_lines(group, campaign))
+    for queue in overview.queues.values():
+        print_lines(console, queue_lines(overview.name, queue, campaign))
     if campaign is not None:
         running = None if overview.progress is None else overview.progress.engine
-        print_lines(console, next_commands(overview.rows, running, campaign))
-    print_lines(console, [overview.disk] if overview.disk else [])
+        print_lines(console, next_commands(overview.rows, running, campaign, overview.queues))
+    print_lines(console, filter(None, [*_cost_lines(overview), overview.disk]))
+
+
+def _cost_lines(overview: Overview) -> Iterator[str]:
+    """Time left in queues, and core-hours spent."""
+    for engine, queue in overview.queues.items():
+        yield time_line(overview.rows_of(engine), queue, overview.costs.get(engine))
+    for engine, cost in overview.costs.items():
+        yield cost_line(engine, cost)
 
 
 def _title(overview: Overview, engine: str) -> list[str]:

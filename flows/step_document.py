@@ -111,6 +111,7 @@ def step_document(context: StepContext, prepared: StepStructure, record: RunReco
         versions=package_versions(),
         folder=f"{socket.gethostname()}:{folder}",
         elapsed_s=outputs.elapsed_s,
+        n_cores=outputs.n_cores,
         frames=whole,
         engine_details=record.details,
         task=outputs.task,

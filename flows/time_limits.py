@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
+
+import psutil
 
 STOP_BEFORE_S, STOP_BEFORE_SHARE = 120, 0.1
 """Workers are stopped so long (or this share of a short time) before the wall time is over, so that VASP ends."""
 
 START_NOTHING_BEFORE_S, START_NOTHING_BEFORE_SHARE = 300, 0.25
 """A configuration that started later than this would hardly make an ionic step."""
+
+
+def process_began() -> float:
+    """When this process began, on its monotonic clock: imports from a slow disk take a minute of an allocation."""
+    created: float = psutil.Process().create_time()
+    return monotonic() - max(0.0, time() - created)
 
 
 @dataclass(frozen=True)
@@ -20,14 +28,16 @@ class TimeLimits:
     ----------
     stop_starting_s : start no further configuration after so long; None: no limit.
     wall_time_s : everything is killed after so long (by a queue); None: never.
+    began : its start on the monotonic clock; None: when its clock starts.
     """
 
     stop_starting_s: float | None = None
     wall_time_s: float | None = None
+    began: float | None = None
 
     def started(self) -> Clock:
-        """The clock of a run that starts now."""
-        now = monotonic()
+        """The clock of the run."""
+        now = monotonic() if self.began is None else self.began
         starting = [] if self.stop_starting_s is None else [now + self.stop_starting_s]
         if self.wall_time_s is None:
             return Clock(min(starting, default=None), None, None)

@@ -42,6 +42,7 @@ class VaspOutputs:
     potcar_titles : TITEL of each POTCAR block, as the outputs name them.
     n_outcar_steps : ionic steps in OUTCAR; None for an engine that has none.
     nsw : largest number of ionic steps, or None.
+    n_cores : MPI ranks times threads, or None.
     """
 
     frames: FrameSeries
@@ -54,6 +55,7 @@ class VaspOutputs:
     potcar_titles: list[str]
     n_outcar_steps: int | None = None
     nsw: int | None = None
+    n_cores: int | None = None
 
 
 def find_output(folder: Path, name: str) -> Path:
@@ -117,6 +119,7 @@ def read_vasp_outputs(folder: Path, task: TaskDoc) -> VaspOutputs:
         titles,
         n_outcar_steps=len(record.steps),
         nsw=parameters.get("NSW"),
+        n_cores=record.n_cores,
     )
 
 

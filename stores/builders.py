@@ -15,7 +15,7 @@ import numpy as np
 from ..inputs.orderings.group import ordering_group
 from ..inputs.supercells import HostSupercell
 from .connect import Stores
-from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding
+from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding, RunStatistics
 from .relations import COUNTING
 from .step_runs import StepRuns, step_runs
 
@@ -129,6 +129,7 @@ def calculation_doc(
     failed = any(document["document"] == "FailureDoc" for document in slim.values())
     audit = _joined_audit(configuration.engine, slim, ordered)
     energy = None if final is None else float(final["energy"])
+    statistics = {step: cost for step, runs in ordered.items() if (cost := runs.statistics) is not None}
     relation = "not read" if final is None else final["achieved"]["relation"]
     return ChargeOrderedCalculationDoc(
         **configuration.model_dump(include=set(_COPIED)),
@@ -147,11 +148,19 @@ def calculation_doc(
         else float(final["structure"]["lattice"]["volume"]) / configuration.formula_units,
         n_ionic_steps={step: runs.n_ionic_steps for step, runs in ordered.items() if runs.n_ionic_steps},
         n_runs={step: len(runs.documents) for step, runs in ordered.items()},
+        run_statistics=statistics,
+        core_hours=_core_hours(statistics),
+        elapsed_s=sum(cost.elapsed_s for cost in statistics.values()) if statistics else None,
         steps=slim,
         audit=audit,
         engine=configuration.engine if final is None else final["engine"]["name"],
         engine_version=None if final is None else final["engine"]["version"],
     )
+
+
+def _core_hours(statistics: Mapping[str, RunStatistics]) -> float | None:
+    hours = [cost.core_hours for cost in statistics.values() if cost.core_hours is not None]
+    return sum(hours) if hours and len(hours) == len(statistics) else None
 
 
 _COPIED = (

@@ -310,6 +310,17 @@ def _is_of_mongo(error: Exception) -> bool:
     return any(kind.__name__ == "PyMongoError" for kind in type(error).__mro__)
 
 
+def store_of(spec: Mapping[str, Any], path: Path) -> Store:
+    """A store that a YAML describes in jobflow's short or the full monty form, not connected.
+
+    Parameters
+    ----------
+    spec : as it stands in the YAML.
+    path : of the YAML.
+    """
+    return _store_from(_full_form(spec, path))
+
+
 def _full_form(spec: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """A store's monty dict; jobflow's short form (`type: MongoStore`) is looked up among maggma's stores."""
     if "@class" in spec:

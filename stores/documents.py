@@ -179,6 +179,7 @@ class VaspStepDoc(Document):
     versions: dict[str, str] = Field(description="packages that made this")
     folder: str = Field(description="host:path of the run folder")
     elapsed_s: float | None = Field(default=None, description="wall time that VASP reports, s")
+    n_cores: int | None = Field(default=None, description="MPI ranks times threads that it ran on")
     timings_s: dict[str, float] = Field(default_factory=dict, description="wall time per phase of the job, s")
     frames: Any = Field(default=None, description="FrameSeries; in the `data` store")
     task: Any = Field(default=None, description="emmet TaskDoc without ionic steps (provenance); in the `data` store")
@@ -249,6 +250,13 @@ class ConfigurationDoc(Document):
         return f"{self.configuration_id}-{self.attempt}"
 
 
+class RunStatistics(Document):
+    """What the runs of one step cost, continuations and rescues included; runs that left no statistics are left out."""
+
+    elapsed_s: float = Field(description="wall time that VASP reports, s, one run after the other")
+    core_hours: float | None = Field(description="wall time times cores, h; None where a run does not say its cores")
+
+
 class ChargeOrderedCalculationDoc(Document):
     """What came out for one configuration: both steps, intended and achieved ordering, audit."""
 
@@ -287,6 +295,9 @@ class ChargeOrderedCalculationDoc(Document):
     energy_above_hull: float | None = Field(default=None, description="the same, eV/atom; set by `build`")
     n_ionic_steps: dict[str, int] = Field(description="step -> ionic steps, all its runs together")
     n_runs: dict[str, int] = Field(default_factory=dict, description="step -> VASP runs: first, continuations, rescues")
+    run_statistics: dict[str, RunStatistics] = Field(default_factory=dict, description="step -> what it cost")
+    core_hours: float | None = Field(default=None, description="all runs of all steps, h; None: a run does not say")
+    elapsed_s: float | None = Field(default=None, description="wall time of all runs, one after the other, s")
     steps: dict[str, Any] = Field(description="step -> VaspStepDoc or FailureDoc without bulk data")
     audit: Audit
     engine: str

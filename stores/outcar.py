@@ -18,6 +18,11 @@ _TABLE = " magnetization (x)"
 _END_OF_STEP = re.compile(r"^\s+LOOP\+:")
 _ABORT = "aborting loop"
 _TOTEN = "  free  energy   TOTEN  ="
+_CORES = re.compile(
+    r" running\s+(?:on\s+)?(?P<ranks>\d+) (?:total cores|mpi-ranks(?:, with\s+(?P<threads>\d+) threads)?)"
+)
+"""VASP 5 and early 6 say `running on 16 total cores`, later ones `running 8 mpi-ranks, with 2 threads/rank`."""
+
 _SITES = re.compile(r"NIONS =\s*(\d+)")
 _LONGEST_LINE = 1 << 16
 _ELAPSED = re.compile(r"Elapsed time \(sec\):\s+(\d+\.\d+)$")
@@ -47,8 +52,8 @@ class IonicStepRecord:
 class OutcarRecord:
     """Ionic steps of an OUTCAR, its version string, the wall time it reports, and whether STOPCAR ended it.
 
-    `n_sites` is the number of ions it names (None: it ends before), `elapsed_s` stands in the last lines of a run that
-    ended by itself. `iter_outcar` yields the steps instead of keeping them.
+    `n_sites` is the number of ions it names (None: it ends before), `n_cores` its MPI ranks times threads, `elapsed_s`
+    stands in the last lines of a run that ended by itself. `iter_outcar` yields the steps instead of keeping them.
     """
 
     steps: list[IonicStepRecord] = field(default_factory=list)
@@ -56,6 +61,7 @@ class OutcarRecord:
     elapsed_s: float | None = None
     stopped: bool = False
     n_sites: int | None = None
+    n_cores: int | None = None
 
 
 def read_outcar(path: Path) -> OutcarRecord:
@@ -102,6 +108,8 @@ def iter_outcar(handle: TextIO, record: OutcarRecord) -> Iterator[IonicStepRecor
             current = None
         elif record.n_sites is None and (sites := _SITES.search(line)) is not None:
             record.n_sites = int(sites.group(1))
+        elif record.n_cores is None and (cores := _CORES.match(line)) is not None:
+            record.n_cores = int(cores["ranks"]) * int(cores["threads"] or 1)
         elif "stop encountered!" in line:
             record.stopped = True
         elif (elapsed := _ELAPSED.search(line)) is not None:

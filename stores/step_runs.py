@@ -11,6 +11,8 @@ from typing import Any
 
 from maggma.core import Store
 
+from .documents import RunStatistics
+
 Document = Mapping[str, Any]
 
 
@@ -54,6 +56,18 @@ class StepRuns:
     def n_ionic_steps(self) -> int:
         """Ionic steps of all relaxations."""
         return sum(d["n_ionic_steps"] for d in self.documents if d["document"] == "VaspStepDoc")
+
+    @property
+    def statistics(self) -> RunStatistics | None:
+        """What the runs cost together; None where none says its time."""
+        timed = [d for d in self.documents if d.get("elapsed_s") is not None]
+        if not timed:
+            return None
+        cores = [d.get("n_cores") for d in timed]
+        hours = [d["elapsed_s"] * n / 3600 for d, n in zip(timed, cores, strict=True) if n is not None]
+        return RunStatistics(
+            elapsed_s=sum(d["elapsed_s"] for d in timed), core_hours=sum(hours) if None not in cores else None
+        )
 
     @property
     def tried(self) -> list[str]:

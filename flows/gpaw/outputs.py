@@ -70,6 +70,7 @@ def read_outputs(folder: Path) -> GpawOutputs:
         elapsed_s=result["elapsed_s"],
         stopped=result["state"] == "stopped",
         potcar_titles=setup_titles(result["setups"]),
+        n_cores=result.get("ranks"),
     )
     kept = ("versions", "setups", "starts", "chosen", "notes", "ranks", "cpu_s", "max_memory_mb", "message")
     details = {name: result[name] for name in kept} | {"parameters": job["parameters"], "screening": job["screening"]}

@@ -48,7 +48,8 @@ class ClusterAnswers:
     nodes, ntasks, time : of one job; time as the scheduler writes it.
     workers : configurations at once in an allocation.
     max_jobs : jobs in the queue at once.
-    mongo_* : the database; without a host there is none, and the allocation alone is written.
+    mongo_* : the database; without a host there is none, and the allocation alone is written. The user is known to the
+        database `mongo_auth_source`; empty: to the one that is used.
     """
 
     scheduler: str = "slurm"
@@ -69,6 +70,7 @@ class ClusterAnswers:
     mongo_port: int = 27017
     mongo_database: str = "valenceflow"
     mongo_user: str = ""
+    mongo_auth_source: str = ""
     mongo_password: str = ""
 
     def __post_init__(self) -> None:
@@ -144,6 +146,7 @@ def cluster_file(name: str, folder: Path, answers: ClusterAnswers) -> str:
 def _yaml_values(folder: Path, answers: ClusterAnswers) -> dict[str, str]:
     """Values as YAML scalars; JSON's strings are YAML's."""
     plain = {name: json.dumps(value) for name, value in vars(answers).items()}
+    plain["mongo_auth_source"] = json.dumps(answers.mongo_auth_source or answers.mongo_database)
     rlaunch = f"rlaunch -l {shlex.quote(f'{folder}/my_launchpad.yaml')} -w {shlex.quote(f'{folder}/my_fworker.yaml')}"
     store = f"export JOBFLOW_CONFIG_FILE={shlex.quote(f'{folder}/store.yaml')}"
     return {

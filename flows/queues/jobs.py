@@ -1,15 +1,18 @@
-"""What a queue manager says of a campaign's jobs, in one vocabulary: jobflow-remote's names of states."""
+"""What a queue manager says of a campaign's jobs, in one vocabulary: jobflow-remote's names of states. Light."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from jobflow import Flow, Job
-
-from ...stores.documents import StepKind
 from .launches import LaunchKind
+
+if TYPE_CHECKING:
+    from jobflow import Flow, Job
+
+    from ...stores.documents import StepKind
 
 Resources = dict[str, bool | int | float | str]
 """What a scheduler is asked for: nodes, time ("HH:MM:SS"), account, partition, ..."""
@@ -19,6 +22,9 @@ IN_QUEUE = frozenset({"READY", "CHECKED_OUT", "UPLOADED", "SUBMITTED", "BATCH_SU
 RUNNING = frozenset({"RUNNING", "BATCH_RUNNING", "RUN_FINISHED", "DOWNLOADED"})
 HELD = frozenset({"PAUSED"})
 BROKEN = frozenset({"FAILED", "REMOTE_ERROR"})
+MENDED_BY_QUEUE = frozenset({"REMOTE_ERROR"})
+"""Its manager could not carry the job there or back: that can be tried again, and no calculation has failed."""
+
 STOPPED = frozenset({"STOPPED", "USER_STOPPED"})
 ALIVE = IN_QUEUE | RUNNING | HELD
 """States of a job that will go on. One that waits behind a job that broke does not, so WAITING is not among them."""
@@ -61,6 +67,10 @@ class JobQueue(Protocol):
     def submit(self, flow: Flow) -> list[str]:
         """Hand a flow over; returns how the queue manager names its jobs."""
 
+    @property
+    def settings_file(self) -> Path | None:
+        """The file that says where it is; None: its own default."""
+
     def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where nothing says."""
 
@@ -93,12 +103,36 @@ def goes_on(jobs: Sequence[QueuedJob]) -> bool:
     return bool(of_state(jobs, ALIVE)) and not of_state(jobs, BROKEN | STOPPED)
 
 
+_LIFE = (
+    *("REMOTE_ERROR", "FAILED", "USER_STOPPED", "STOPPED", "PAUSED"),
+    *("DOWNLOADED", "RUN_FINISHED", "RUNNING", "BATCH_RUNNING"),
+    *("SUBMITTED", "BATCH_SUBMITTED", "UPLOADED", "CHECKED_OUT", "READY", "WAITING", "COMPLETED"),
+)
+"""States, that of one job of a configuration which decides over the others first."""
+
+
+def configuration_state(jobs: Sequence[QueuedJob]) -> str:
+    """State of a configuration from those of its jobs: what broke, else what is furthest, else COMPLETED."""
+    return min((job.state for job in jobs), key=_LIFE.index)
+
+
 def by_configuration(jobs: Iterable[QueuedJob]) -> dict[str, list[QueuedJob]]:
     """Jobs of each configuration."""
     found: dict[str, list[QueuedJob]] = {}
     for job in jobs:
         found.setdefault(job.configuration_id, []).append(job)
     return found
+
+
+def of_campaign(jobs: Iterable[QueuedJob], uuids: Mapping[str, set[str]]) -> list[QueuedJob]:
+    """Jobs of some configurations' current attempts.
+
+    Parameters
+    ----------
+    jobs : from a queue.
+    uuids : configuration id -> uuids of its jobs.
+    """
+    return [job for job in jobs if job.uuid in uuids.get(job.configuration_id, ())]
 
 
 def act_on(jobs: Sequence[QueuedJob], act: Callable[[QueuedJob], object]) -> int:

@@ -13,40 +13,15 @@ from typing import TYPE_CHECKING, Any, Self
 from fireworks import LaunchPad
 from jobflow import Flow
 from jobflow.managers.fireworks import flow_to_workflow
-from pymongo.errors import PyMongoError
 
-from ...inputs.yaml_files import parse_yaml
 from ...stores.documents import StepKind
-from ...stores.secrets import redacted
 from ..wall_time import wall_time_s
 from .jobs import ALIVE, BEHIND_ANOTHER, HELD, QueuedJob, act_on, jobs_of, of_state
 from .launches import LaunchKind
+from .launchpad_jobs import launchpad_jobs, launchpad_place, open_launchpad
 
 if TYPE_CHECKING:
     from ..campaign_file import FireWorksChoice
-
-STATES = {
-    "WAITING": "WAITING",
-    "READY": "READY",
-    "RESERVED": "SUBMITTED",
-    "RUNNING": "RUNNING",
-    "COMPLETED": "COMPLETED",
-    "FIZZLED": "FAILED",
-    "DEFUSED": "USER_STOPPED",
-    "PAUSED": "PAUSED",
-    "ARCHIVED": "STOPPED",
-}
-"""FireWorks' states in jobflow-remote's names."""
-
-_FIELDS = (
-    "fw_id",
-    "name",
-    "state",
-    "launches",
-    "spec.configuration_id",
-    "spec._tasks.job.uuid",
-    "spec._tasks.job.index",
-)
 
 
 class FireWorksQueue:
@@ -57,13 +32,19 @@ class FireWorksQueue:
     launchpad : connected.
     choice : what the campaign file says under `launch: fireworks:`.
     environment : variables that every job of the campaign needs (of a rehearsal), exported by its queue script.
+    file : that it was opened from; None: FireWorks' own default.
     """
 
     kind: LaunchKind = "fireworks"
 
     def __init__(
-        self, launchpad: LaunchPad, choice: FireWorksChoice, environment: Mapping[str, str] | None = None
+        self,
+        launchpad: LaunchPad,
+        choice: FireWorksChoice,
+        environment: Mapping[str, str] | None = None,
+        file: Path | None = None,
     ) -> None:
+        self._file = file
         self._launchpad = launchpad
         self._choice = choice
         self._environment = dict(environment or {})
@@ -77,17 +58,13 @@ class FireWorksQueue:
         ValueError
             If the file is missing or wrong, or its database cannot be reached.
         """
-        try:
-            launchpad = LaunchPad.auto_load() if choice.launchpad is None else _from_file(beside / choice.launchpad)
-            launchpad.get_fw_ids(count_only=True)
-        except PyMongoError as err:
-            raise ValueError(f"launch: fireworks: the LaunchPad cannot be reached: {redacted(str(err))}") from None
-        return cls(launchpad, choice, environment)
+        file = None if choice.launchpad is None else beside / choice.launchpad
+        return cls(open_launchpad(file), choice, environment, file)
 
     @property
     def place(self) -> str:
         """Host and database."""
-        return redacted(f"FireWorks LaunchPad {self._launchpad.host}/{self._launchpad.name}")
+        return launchpad_place(self._launchpad)
 
     def submit(self, flow: Flow) -> list[str]:
         """Add a workflow; returns the fw_ids."""
@@ -116,32 +93,12 @@ class FireWorksQueue:
 
     def jobs(self, campaign: str) -> list[QueuedJob]:
         """Every job of a campaign, oldest first."""
-        found = self._launchpad.fireworks.find({"spec.campaign": campaign}, projection=list(_FIELDS)).sort("fw_id", 1)
-        return [self._queued(document) for document in found]
+        return launchpad_jobs(self._launchpad, campaign)
 
-    def _queued(self, document: Mapping[str, Any]) -> QueuedJob:
-        spec = document["spec"]
-        task = spec["_tasks"][0]["job"]
-        launch = self._launch(document)
-        stored = ((launch.get("action") or {}).get("stored_data") or {}) if document["state"] == "FIZZLED" else {}
-        return QueuedJob(
-            configuration_id=spec.get("configuration_id", ""),
-            uuid=task["uuid"],
-            index=task["index"],
-            queue_id=str(document["fw_id"]),
-            state=STATES[document["state"]],
-            error=" ".join(str(stored.get("_message", "")).split()),
-            folder=launch.get("launch_dir") or "",
-            name=document["name"],
-        )
-
-    def _launch(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not document["launches"]:
-            return {}
-        found: Mapping[str, Any] | None = self._launchpad.launches.find_one(
-            {"launch_id": document["launches"][-1]}, projection=["launch_dir", "action.stored_data"]
-        )
-        return found or {}
+    @property
+    def settings_file(self) -> Path | None:
+        """The LaunchPad's file; None: FireWorks' own default."""
+        return self._file
 
     def drop(self, jobs: Sequence[QueuedJob]) -> None:
         """Delete the workflows that hold these jobs; outputs and files stay."""
@@ -166,16 +123,3 @@ class FireWorksQueue:
     def resume(self, jobs: Sequence[QueuedJob]) -> int:
         """Release what was held back."""
         return act_on(of_state(jobs, HELD), lambda job: self._launchpad.resume_fw(int(job.queue_id)))
-
-
-def _from_file(path: Path) -> LaunchPad:
-    try:
-        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except OSError as err:
-        raise ValueError(f"launch: fireworks: launchpad: {path}: {err.strerror}") from err
-    try:
-        return LaunchPad.from_dict(content)
-    except (KeyError, TypeError) as err:
-        raise ValueError(
-            f"{path}: is no LaunchPad file ({redacted(str(err))}); see `valenceflow init cluster`"
-        ) from err

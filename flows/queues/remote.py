@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from jobflow import Flow, JobStore
@@ -21,13 +22,12 @@ from pymongo.errors import PyMongoError
 from ...stores.documents import StepKind
 from ...stores.secrets import redacted
 from ..wall_time import wall_time_s
-from .jobs import BEHIND_ANOTHER, HELD, QueuedJob, Resources, act_on, jobs_of, of_state
+from .job_documents import CAMPAIGN, FIELDS, queued_job
+from .jobs import ALIVE, BEHIND_ANOTHER, HELD, QueuedJob, Resources, act_on, jobs_of, of_state
 from .launches import LaunchKind
 
 if TYPE_CHECKING:
     from ..campaign_file import RemoteChoice
-
-_FIELDS = ("uuid", "index", "db_id", "state", "error", "remote", "run_dir", "job.name", "job.metadata")
 
 
 class RemoteQueue:
@@ -112,8 +112,13 @@ class RemoteQueue:
 
     def jobs(self, campaign: str) -> list[QueuedJob]:
         """Every job of a campaign, oldest first."""
-        found = self._controller.get_jobs({"job.metadata.campaign": campaign}, projection=list(_FIELDS))
-        return [_queued(document) for document in found]
+        found = self._controller.get_jobs({CAMPAIGN: campaign}, projection=list(FIELDS))
+        return [queued_job(document) for document in found]
+
+    @property
+    def settings_file(self) -> Path | None:
+        """The project's file."""
+        return Path(ConfigManager().get_project_data(self.project.name).filepath)
 
     def drop(self, jobs: Sequence[QueuedJob]) -> None:
         """Delete the flows that hold these jobs from the queue; outputs and files stay."""
@@ -122,9 +127,9 @@ class RemoteQueue:
 
     def cancel(self, jobs: Sequence[QueuedJob]) -> int:
         """Stop jobs; what waits behind them is held back."""
-        self.pause(of_state(jobs, BEHIND_ANOTHER))
-        going = [job for job in jobs if job.state not in BEHIND_ANOTHER]
-        return act_on(going, lambda job: self._controller.stop_job(job_id=job.uuid, job_index=job.index))
+        held = self.pause(of_state(jobs, BEHIND_ANOTHER))
+        going = of_state(jobs, ALIVE - HELD)  # what is held back does not start, and cannot be stopped
+        return held + act_on(going, lambda job: self._controller.stop_job(job_id=job.uuid, job_index=job.index))
 
     def pause(self, jobs: Sequence[QueuedJob]) -> int:
         """Hold back jobs that no worker has taken up."""
@@ -173,26 +178,6 @@ def merged_exec_config(project: Project, name: str | None, environment: Mapping[
     quoted = {variable: shlex.quote(value) for variable, value in environment.items()}
     merged: ExecutionConfig = base.model_copy(update={"export": {**(base.export or {}), **quoted}})
     return merged
-
-
-def _queued(document: Mapping[str, Any]) -> QueuedJob:
-    job, remote = document["job"], document.get("remote") or {}
-    return QueuedJob(
-        configuration_id=(job.get("metadata") or {}).get("configuration_id", ""),
-        uuid=document["uuid"],
-        index=document["index"],
-        queue_id=document["db_id"],
-        state=document["state"],
-        error=_last_line(document.get("error") or remote.get("error") or ""),
-        folder=document.get("run_dir") or "",
-        name=job.get("name", ""),
-    )
-
-
-def _last_line(text: str) -> str:
-    """What a traceback ends with."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
 
 
 def _one_line(error: Exception) -> str:

@@ -10,13 +10,24 @@ from pathlib import Path
 from jobflow import Flow, JobStore
 from maggma.core import Store
 
+from ...inputs.supercells import HostSupercell
 from ...stores.builders import pending, record_failure
 from ...stores.connect import Stores
 from ...stores.documents import ConfigurationDoc, FailureDoc, StepIntent
 from ..campaign import configuration_flow
 from ..runner import Prepared
 from ..vasp_job import ChargeOrderedVaspMaker
-from .jobs import BROKEN, JobQueue, QueuedJob, by_configuration, goes_on, jobs_of, of_state
+from .jobs import (
+    BROKEN,
+    HELD,
+    MENDED_BY_QUEUE,
+    JobQueue,
+    QueuedJob,
+    by_configuration,
+    goes_on,
+    jobs_of,
+    of_state,
+)
 
 REMEDY = (
     "read queue.out and queue.err in the folder: if the queue killed the job, ask for more time or memory "
@@ -74,6 +85,7 @@ def hand_over(prepared: Prepared, queue: JobQueue) -> Iterator[HandedOver]:
     for configuration in prepared.todo:
         mine = current_jobs(configuration, queued)
         if goes_on(mine):
+            queue.resume(of_state(mine, HELD))
             yield HandedOver(configuration, ())
             continue
         if mine:
@@ -104,12 +116,19 @@ def _stop_in_time(flow: Flow, queue: JobQueue) -> None:
             job.maker.run_vasp_kwargs.setdefault("wall_time", seconds)
 
 
-def note_vanished(prepared: Prepared, queued: Sequence[QueuedJob], place: str) -> list[ConfigurationDoc]:
-    """Write a failure for each configuration whose jobs broke in the queue without a document of their own.
+def record_vanished(
+    stores: Stores,
+    cell: HostSupercell,
+    configurations: Sequence[ConfigurationDoc],
+    queued: Sequence[QueuedJob],
+    place: str,
+) -> list[ConfigurationDoc]:
+    """Write a failure for each configuration whose jobs failed in the queue without a document of their own.
 
     Parameters
     ----------
-    prepared : the campaign, its finished calculations built.
+    stores, cell : the campaign's.
+    configurations : its configurations, finished calculations built.
     queued : its jobs.
     place : of the queue manager.
 
@@ -119,12 +138,11 @@ def note_vanished(prepared: Prepared, queued: Sequence[QueuedJob], place: str) -
     """
     found = by_configuration(queued)
     lost = []
-    for configuration in pending(prepared.stores, prepared.configurations):
+    for configuration in pending(stores, configurations):
         mine = current_jobs(configuration, found)
-        broken = of_state(mine, BROKEN)
+        broken = of_state(mine, BROKEN - MENDED_BY_QUEUE)
         if broken and not goes_on(mine):
-            failure = _vanished(configuration, broken[-1], place)
-            record_failure(prepared.stores, prepared.campaign.cell, configuration, failure)
+            record_failure(stores, cell, configuration, _vanished(configuration, broken[-1], place))
             lost.append(configuration)
     return lost
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 from valenceflow.flows import time_limits
-from valenceflow.flows.time_limits import TimeLimits
+from valenceflow.flows.time_limits import TimeLimits, process_began
 from valenceflow.flows.wall_time import wall_time_s
 
 
@@ -61,3 +63,12 @@ def test_wall_times_are_read_as_slurm_reads_them(text, seconds):
 def test_other_wall_times_are_refused(text):
     with pytest.raises(ValueError, match="wall time"):
         wall_time_s(text)
+
+
+def test_the_time_of_imports_and_planning_counts():
+    began = process_began()
+    assert began < monotonic()
+    clock = TimeLimits(wall_time_s=60, began=monotonic() - 50).started()
+    assert clock.starts_nothing
+    assert not clock.is_over
+    assert TimeLimits(wall_time_s=60, began=monotonic() - 55).started().is_over

@@ -53,6 +53,19 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run([SCRIPT, "stop", folder], check=True, timeout=60)
 
 
+@pytest.fixture
+def command() -> Callable[..., str]:
+    """Function that runs a valenceflow command as a process of its own and returns what it prints."""
+
+    def run(*arguments: object) -> str:
+        words = [sys.executable, "-m", "valenceflow.cli.main", *map(str, arguments)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
 @dataclass
 class Trial:
     """A campaign whose jobs go through jobflow-remote to Slurm."""

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from valenceflow.flows.queues.jobs import ALIVE, of_state
-from valenceflow.flows.queues.submission import hand_over, note_vanished
+from valenceflow.flows.queues.submission import hand_over, record_vanished
 from valenceflow.flows.retry import mark_for_retry
 from valenceflow.stores.builders import build_calculations
 from valenceflow.stores.failure_groups import failure_groups
@@ -43,7 +43,9 @@ def test_a_job_that_the_queue_kills_is_explained_and_goes_on_where_it_was(trial)
     made.run_until(made.has_left("CONTCAR"))
     subprocess.run(["scancel", "--state=running", "--user=root"], check=True)
     made.run_until(lambda: not of_state(queue.jobs("trial"), ALIVE))
-    (vanished,) = note_vanished(prepared, queue.jobs("trial"), queue.place)
+    (vanished,) = record_vanished(
+        prepared.stores, prepared.campaign.cell, prepared.configurations, queue.jobs("trial"), queue.place
+    )
     (group,) = failure_groups(prepared.stores, "trial")
     assert group.reason == "vanished"
     assert "is FAILED: " in group.message
@@ -69,7 +71,14 @@ def test_a_job_that_overruns_its_wall_time_is_explained(trial):
     list(hand_over(prepared, queue))
     assert queue.wall_time_s("relax") == 60
     made.run_until(lambda: not of_state(queue.jobs("trial"), ALIVE), seconds=240)
-    assert len(note_vanished(prepared, queue.jobs("trial"), queue.place)) == 1
+    assert (
+        len(
+            record_vanished(
+                prepared.stores, prepared.campaign.cell, prepared.configurations, queue.jobs("trial"), queue.place
+            )
+        )
+        == 1
+    )
 
 
 def test_jobs_of_a_node_that_goes_down_are_run_when_it_is_back(trial):
@@ -102,6 +111,11 @@ def test_cancelled_jobs_end_and_a_later_run_hands_them_over_again(trial):
     assert set(made.states()) <= {"USER_STOPPED", "PAUSED"}
     listed = subprocess.run(["squeue", "-h", "-t", "pending,running"], check=True, capture_output=True, text=True)
     assert listed.stdout == ""
-    assert note_vanished(prepared, queue.jobs("trial"), queue.place) == []
+    assert (
+        record_vanished(
+            prepared.stores, prepared.campaign.cell, prepared.configurations, queue.jobs("trial"), queue.place
+        )
+        == []
+    )
     handed = list(hand_over(made.prepared(), queue))
     assert [len(each.queue_ids) for each in handed] == [2, 2]

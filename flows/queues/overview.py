@@ -1,0 +1,123 @@
+"""How far a campaign is in a queue: its configurations by state, and what its manager could not do. Light.
+
+The manager's own database is read, as its file says where it is: neither jobflow nor jobflow-remote is imported.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...inputs.yaml_files import parse_yaml
+from ...stores.connect import Stores, store_of
+from ...stores.secrets import redacted, secrets_of
+from .job_documents import CAMPAIGN, FIELDS, queued_job
+from .jobs import BROKEN, MENDED_BY_QUEUE, QueuedJob, by_configuration, configuration_state, of_state
+from .launches import Launch
+
+Uuids = Mapping[str, set[str]]
+"""Configuration id -> uuids of the jobs of the attempt that counts."""
+
+
+@dataclass
+class QueueOverview:
+    """What a queue holds of one engine's configurations.
+
+    Attributes
+    ----------
+    engine : whose configurations.
+    launch : the queue manager.
+    states : configuration id -> state, of those that are in it.
+    errors : jobs that the manager could not carry there or back.
+    failed : jobs that ended without success, by the manager's word.
+    problem : why it cannot be asked; empty where it was.
+    """
+
+    engine: str
+    launch: Launch
+    states: dict[str, str] = field(default_factory=dict)
+    errors: list[QueuedJob] = field(default_factory=list)
+    failed: list[QueuedJob] = field(default_factory=list)
+    problem: str = ""
+
+    def counts(self, among: Iterable[str]) -> Counter[str]:
+        """Configurations by state, of some of them."""
+        return Counter(self.states[each] for each in among if each in self.states)
+
+
+def queue_overview(engine: str, launch: Launch, campaign: str, uuids: Uuids) -> QueueOverview:
+    """Ask a queue manager; one that does not answer is said, not raised: what is in the store is shown all the same.
+
+    Parameters
+    ----------
+    engine, launch : from `launches_of`.
+    campaign : its name.
+    uuids : of the engine's configurations.
+    """
+    overview = QueueOverview(engine, launch)
+    try:
+        jobs = read_jobs(launch, campaign)
+    except Exception as error:  # a database's driver raises many kinds
+        overview.problem = redacted(" ".join(str(error).split())[:300])
+        return overview
+    for identity, mine in by_configuration(jobs).items():
+        current = [job for job in mine if job.uuid in uuids.get(identity, ())]
+        if current:
+            overview.states[identity] = configuration_state(current)
+            overview.errors += of_state(current, MENDED_BY_QUEUE)
+            overview.failed += of_state(current, BROKEN - MENDED_BY_QUEUE)
+    return overview
+
+
+def something_new(stores: Stores, campaign: str, queues: Iterable[QueueOverview]) -> bool:
+    """Whether a job of a configuration without a calculation left a document, or broke in a queue.
+
+    Only then is there something to build, for which the campaign has to be read in full.
+    """
+    if stores.waiting():
+        return True
+    done = {
+        c["configuration_id"] for c in stores.collection("calculations").query({"latest": True}, ["configuration_id"])
+    }
+    found = stores.collection("configurations").query({"campaign": campaign}, ["configuration_id", "job_uuids"])
+    open_ones = {
+        c["configuration_id"]: (c.get("job_uuids") or {}).values() for c in found if c["configuration_id"] not in done
+    }
+    if any(job.configuration_id in open_ones for queue in queues for job in queue.failed):
+        return True
+    written = set(stores.docs().distinct("uuid"))
+    return any(uuid in written for uuids in open_ones.values() for uuid in uuids)
+
+
+def current_uuids(stores: Stores, campaign: str, engine: str) -> dict[str, set[str]]:
+    """Uuids of the jobs of every configuration of an engine."""
+    found = stores.collection("configurations").query(
+        {"campaign": campaign}, ["configuration_id", "engine", "job_uuids"]
+    )
+    return {c["configuration_id"]: set((c.get("job_uuids") or {}).values()) for c in found if c["engine"] == engine}
+
+
+def read_jobs(launch: Launch, campaign: str) -> Sequence[QueuedJob]:
+    """Jobs of a campaign, straight from the manager's database."""
+    if launch.kind == "fireworks":
+        from .launchpad_jobs import launchpad_jobs, open_launchpad  # noqa: PLC0415 - half a second
+
+        return launchpad_jobs(open_launchpad(launch.file), campaign)
+    if launch.file is None:
+        raise ValueError("it is not noted where its project's file is: `valenceflow run` with --launch remote notes it")
+    spec = project_of(launch.file)["queue"]["store"]
+    try:
+        with store_of(spec, launch.file) as queue:
+            return [queued_job(document) for document in queue.query({CAMPAIGN: campaign}, list(FIELDS))]
+    except Exception as error:
+        raise ConnectionError(redacted(str(error), secrets_of(spec))) from None
+
+
+def project_of(path: Path) -> dict[str, Any]:
+    """A project's file of jobflow-remote: YAML, JSON (which YAML reads) or TOML."""
+    text = path.read_text(encoding="utf-8")
+    return tomllib.loads(text) if path.suffix == ".toml" else parse_yaml(text, str(path))
