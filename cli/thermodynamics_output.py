@@ -177,6 +177,8 @@ def _peaks(found: Found) -> list[str]:
         return []
     (one,) = found.compositions.values()
     low, high = one.temperatures[0], one.temperatures[-1]
+    if not one.ln_arrangements:
+        return ["one arrangement only: there is nothing to order"]
     if one.peak is None:
         return [f"no peak of the heat capacity between {low:.0f} and {high:.0f} K: widen --temperatures"]
     error = "" if one.peak.error is None else f" ± {one.peak.error:.0f}"

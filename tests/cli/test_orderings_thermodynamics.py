@@ -82,6 +82,7 @@ def test_a_range_without_a_peak_says_so(answer):
     assert "no peak of the heat capacity between 2000 and 2100 K" in answer(
         OLIVINE, "-x", "1/2", *SCREENED, "-T", "2000:2100:3"
     )
+    assert "one arrangement only" in answer(OLIVINE, "-x", "1", *SCREENED, "--sampled", "--sweeps", "10")
     assert "order-disorder temperature of this supercell: 37 K" in answer(OLIVINE, "-x", "1/2", *SCREENED)
 
 
