@@ -120,7 +120,7 @@ def _of_composition(
 ) -> None:
     for one in members[: settings.lowest]:
         _take(taken, one, "lowest")
-    for one in members[len(members) - settings.highest :] if settings.highest else ():
+    for one in members[max(0, len(members) - settings.highest) :]:
         _take(taken, one, "highest")
     for one in _further(taken, members, extras):
         _take(taken, one, "extra")
