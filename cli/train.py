@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .completion import complete_model_kind, complete_preset
+from .completion import complete_data_set, complete_model, complete_model_kind, complete_preset
 from .places import JsonOption
 from .wording import counted, rehearsal_note
 
@@ -25,7 +25,10 @@ def train(
     kind: Annotated[
         str, typer.Argument(metavar="MODEL", help="chgnet, mace or cpainn.", autocompletion=complete_model_kind)
     ],
-    dataset: Annotated[Path | None, typer.Option(help="Folder that `export` made.", show_default=False)] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="Folder that `export` made.", autocompletion=complete_data_set, show_default=False),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the model; the same command goes on in it.", show_default=False)
     ] = None,
@@ -40,7 +43,9 @@ def train(
             autocompletion=complete_preset,
         ),
     ] = None,
-    parent: Annotated[str | None, typer.Option("--from", help=_FROM, show_default="random weights")] = None,
+    parent: Annotated[
+        str | None, typer.Option("--from", help=_FROM, autocompletion=complete_model, show_default="random weights")
+    ] = None,
     species_map: Annotated[str | None, typer.Option(help="Map of charge states.", show_default="the set's own")] = None,
     config: Annotated[Path | None, typer.Option(help=_CONFIG, show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many.", show_default="the preset's")] = None,

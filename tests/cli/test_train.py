@@ -57,7 +57,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_training_goes_on_afterw
 
     arguments = [
         "train", "cpainn", "--dataset", data_set, "--out", tmp_path / "one", "--preset", "tiny", "--config", small,
-        "--epochs", 1,
+        "--epochs", 1, "--json",
     ]  # fmt: skip
     with monkeypatch.context() as patched:
         patched.setattr(weight_files.os, "fsync", full)

@@ -20,12 +20,13 @@ from valenceflow.potentials.cpainn.frames import frame_from_atoms  # noqa: E402
 from valenceflow.potentials.mace_flags import mace_flags  # noqa: E402
 from valenceflow.potentials.mace_process import train_mace, write_job  # noqa: E402
 from valenceflow.potentials.mace_training import Job  # noqa: E402
-from valenceflow.potentials.presets import PRESETS, ChgnetSettings, settings_of  # noqa: E402
+from valenceflow.potentials.model_folder import read_model  # noqa: E402
+from valenceflow.potentials.presets import PRESETS, ChgnetSettings, MaceSettings, settings_of  # noqa: E402
 from valenceflow.potentials.reference_energies import fit_reference_energies  # noqa: E402
 from valenceflow.potentials.species import SpeciesMap  # noqa: E402
 from valenceflow.potentials.training_frames import open_set, read_frames  # noqa: E402
 
-from .test_training import MODELS, data_set  # noqa: E402, F401 - fixture
+from .test_training import MODELS, data_set, trained  # noqa: E402, F401 - fixtures
 
 PAPER = SpeciesMap.shipped("paper")
 
@@ -37,14 +38,14 @@ def sides(data_set):  # noqa: F811
     return read_frames(source, "train", PAPER), read_frames(source, "valid", PAPER)
 
 
-def test_mace_ends_with_the_weights_that_mace_run_train_ends_with(sides, tmp_path):
+def test_mace_ends_with_the_weights_that_mace_run_train_ends_with(data_set, trained, tmp_path):  # noqa: F811
     """Same flags, same seed: upstream's program and our process, two epochs each."""
-    training = {"epochs": 2, "batch_size": 2, "learning_rate": 5e-3}
-    settings = settings_of("mace", "tiny", {"model": MODELS["mace"], "training": training})
-    folder = tmp_path / "ours"
-    folder.mkdir()
-    train_mace(*sides, PAPER, settings, folder, {})
-    job = Job.read(write_job(tmp_path, *sides, PAPER, settings, folder, {}))
+    folder = trained("mace")
+    doc = read_model(folder)
+    source = open_set(data_set)
+    frames = [read_frames(source, side, doc.species_map) for side in ("train", "valid")]
+    settings = MaceSettings.model_validate(doc.config)
+    job = Job.read(write_job(tmp_path, *frames, doc.species_map, settings, folder, {}))
     flags = mace_flags(settings, job.training, job.validation, job.references, "theirs")
     done = subprocess.run(
         [sys.executable, "-m", "mace.cli.run_train", *flags, "--plot=False", f"--work_dir={tmp_path}"],
