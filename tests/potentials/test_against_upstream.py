@@ -65,7 +65,7 @@ def test_the_universal_chgnet_and_its_own_checkpoint_agree_with_the_preset():
     """412,525 parameters; architecture and training arguments are those in the released checkpoint."""
     universal, _ = open_chgnet_checkpoint("0.3.0")
     assert architecture_settings(universal) == ChgnetSettings().model
-    assert sum(weights.numel() for weights in universal.model.parameters()) == 412_525 + 94  # reference energies beside
+    assert sum(weights.numel() for weights in universal.model.parameters()) == 412_525
     path = Path(__import__("chgnet").__file__).parent / "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
     arguments = torch.load(path, map_location="cpu", weights_only=True)["trainer_args"]
     training = PRESETS["chgnet"]["universal"].training
