@@ -14,6 +14,7 @@ import numpy as np
 from emmet.core.tasks import TaskDoc
 from emmet.core.vasp.calculation import Calculation
 from emmet.core.vasp.calculation import IonicStep as EmmetIonicStep
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from ..stores.documents import Engine, Finding, FrameSeries
@@ -165,6 +166,12 @@ def _plain_step(step: EmmetIonicStep) -> IonicStep:
     )
 
 
+def _stress(step: IonicStep) -> NDArray[np.float64]:
+    if step.stress is None:
+        raise ValueError("an ionic step in vasprun.xml has no stress: run VASP with ISIF 1, 2 or 3")
+    return step.stress
+
+
 def frame_series(
     symbols: list[str],
     steps: Sequence[IonicStep],
@@ -190,7 +197,7 @@ def frame_series(
         frac_coords=[step.frac_coords.tolist() for step in steps],
         energies=[step.energy for step in steps],
         forces=[step.forces.tolist() for step in steps],
-        stresses=[(step.stress * KBAR_TO_EV_PER_A3).tolist() for step in steps],
+        stresses=[(_stress(step) * KBAR_TO_EV_PER_A3).tolist() for step in steps],
         magmoms=[None if scan is None else scan.magmoms for scan in scans],
         scf_converged=[scf_converged(step, scan, nelm) for step, scan in zip(steps, scans, strict=True)],
         origins=[origin] * len(steps),

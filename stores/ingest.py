@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .frames import RunDoc
 from .ingest_campaign import STEP_FILE
+from .ingest_files import PACKED
 from .ingest_keep import Keeper
 from .ingest_options import IngestOptions
 from .ingest_reasons import PassOver
@@ -28,7 +29,7 @@ from .processes import in_processes
 if TYPE_CHECKING:
     from .connect import Stores
 
-_TASK_NAMES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+_TASK_NAMES = tuple(name + ending for ending in ("", *PACKED) for name in (".json", ".jsonl"))
 _EXAMPLES = 3
 
 
@@ -88,7 +89,9 @@ class IngestSummary:
 
 
 def find_items(paths: Sequence[Path], group_levels: int | None = None) -> list[Item]:
-    """Look through folders for VASP runs, task documents and data sets; links are not followed.
+    """Look through folders for VASP runs, task documents and data sets.
+
+    Links to folders are not followed: those that lead out of the named folder are items that are passed over.
 
     Parameters
     ----------
@@ -101,20 +104,21 @@ def find_items(paths: Sequence[Path], group_levels: int | None = None) -> list[I
     ValueError
         If a path does not exist.
     """
-    found: dict[Path, Item] = {}
+    found: dict[tuple[Path, tuple[str, ...]], Item] = {}
     for path in paths:
         if not path.exists():
             raise ValueError(f"{path}: no such folder or file")
         root = path.resolve()
-        items = _items_below(root, group_levels) if root.is_dir() else [_file_item(root, root.parent, explicit=True)]
+        items = _items_below(root, group_levels) if root.is_dir() else [_named_file(path.name, root)]
         for item in items:
             if item is not None:
-                found.setdefault(item.path, item)
+                found.setdefault((item.path, item.suffixes), item)
     return list(found.values())
 
 
 def _items_below(root: Path, group_levels: int | None) -> Iterator[Item | None]:
-    for name, folders, files in os.walk(root, followlinks=False):
+    unread: list[OSError] = []
+    for name, folders, files in os.walk(root, onerror=unread.append, followlinks=False):
         folders.sort()
         folder = Path(name)
         group = None if group_levels is None else _group(folder, root, group_levels)
@@ -124,7 +128,20 @@ def _items_below(root: Path, group_levels: int | None) -> Iterator[Item | None]:
         for file in sorted(files):
             if (suffixes or STEP_FILE in files) and file.endswith(_TASK_NAMES):
                 continue  # a run folder's own records, read from its outputs
-            yield _file_item(folder / file, root, explicit=False, group=group)
+            yield _file_item(folder / file, root, group)
+        yield from (_link_item(folder / below, root) for below in folders if (folder / below).is_symlink())
+    for err in unread:
+        reason = PassOver("not readable", f"the folder cannot be listed: {err.strerror}")
+        yield Item("vasp folder", Path(err.filename), root, passed_over=reason)
+
+
+def _link_item(link: Path, root: Path) -> Item | None:
+    """A link to a folder elsewhere; one to a folder that is looked through anyway says nothing new."""
+    target = link.resolve()
+    if target.is_relative_to(root):
+        return None
+    reason = PassOver("leads outside", f"a link to the folder {target}: name that folder too")
+    return Item("vasp folder", link, root, passed_over=reason)
 
 
 def _group(folder: Path, root: Path, levels: int) -> str:
@@ -132,17 +149,25 @@ def _group(folder: Path, root: Path, levels: int) -> str:
     return "/".join(parts[: max(1, len(parts) - levels)]).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _file_item(path: Path, root: Path, explicit: bool, group: str | None = None) -> Item | None:
+def _file_item(path: Path, root: Path, group: str | None = None) -> Item | None:
     if path.name.endswith(SETS):
         return Item("ase set", path, root, group=group)
     if path.name.endswith(_TASK_NAMES):
         return Item("task documents", path, root, group=group)
-    if explicit:
-        raise ValueError(
-            f"{path.name}: not a kind of file that is known; there are {', '.join((*SETS, *_TASK_NAMES))}, and folders "
-            "with vasprun.xml"
-        )
     return None
+
+
+def _named_file(name: str, path: Path) -> Item:
+    """A file that was named: a data set, task documents, or an output of a VASP run, which stands for the run."""
+    item = _file_item(path, path.parent)
+    if item is None and (suffixes := run_suffixes([path.name])):
+        item = Item("vasp folder", path.parent, path.parent, tuple(suffixes))
+    if item is None:
+        raise ValueError(
+            f"{name}: not a kind of file that is known; there are {', '.join((*SETS, *_TASK_NAMES))}, vasprun.xml, and "
+            "folders with them"
+        )
+    return item
 
 
 def ingest(

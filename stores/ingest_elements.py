@@ -40,7 +40,7 @@ def refuse_what_cannot_be_labelled(pair: OutputPair, options: IngestOptions) -> 
     known = {**pair.found.incar, **pair.found.parameters}
     if options.keep_unlabelled or options.redox_elements.isdisjoint(pair.found.symbols):
         return
-    if known.get("LNONCOLLINEAR", "F").startswith("T"):
+    if not pair.is_collinear:
         raise PassOver("non-collinear", f"moments are vectors: labels act on collinear moments{_REMEDY}")
     if known.get("ISPIN", "1") != "2":
         raise PassOver("not spin-polarised", f"ISPIN = {known.get('ISPIN', '1')}{_REMEDY}")

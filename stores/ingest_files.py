@@ -5,18 +5,20 @@ A file may be a pipe that never answers, a link that leads elsewhere, or a few k
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import re
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, TextIO, cast
+from typing import IO, Any, BinaryIO, TextIO, cast
 
 from .ingest_reasons import PassOver
 
@@ -26,6 +28,14 @@ MOST_TIMES = 150
 ALWAYS_ALLOWED = 1 << 26
 """Bytes that any file may unpack to."""
 
+PACKED = (".gz", ".bz2", ".xz")
+"""Endings of compressed files; how one is compressed is told from its first bytes."""
+
+_OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 _CHUNK = 1 << 20
 _ARCHIVE = re.compile(r"error\.(\d+)\.tar\.gz")
 _ARCHIVED = ("vasprun.xml", "OUTCAR")
@@ -33,7 +43,7 @@ _DAMAGED = (EOFError, OSError, zlib.error, tarfile.TarError)
 
 
 class BoundedStream(io.RawIOBase):
-    """Bytes of a stream up to a bound; one more is a `PassOver` (too large)."""
+    """Bytes of a stream up to a bound; one more is a `PassOver` (too large). Damage is an EOFError, however packed."""
 
     def __init__(self, source: IO[bytes], bound: int, name: str) -> None:
         super().__init__()
@@ -45,7 +55,14 @@ class BoundedStream(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # narrower than Buffer
         """Fill a buffer."""
-        content = self._source.read(len(buffer))
+        try:
+            content = self._source.read(len(buffer))
+        except (zlib.error, lzma.LZMAError) as err:
+            raise EOFError(str(err)) from err
+        except OSError as err:
+            if err.errno is not None:  # the disk's, not the decompressor's
+                raise
+            raise EOFError(str(err)) from err
         self._left -= len(content)
         if self._left < 0:
             raise PassOver(
@@ -81,14 +98,14 @@ def plain_file(path: Path, root: Path) -> Path:
 
 
 def existing(folder: Path, name: str, root: Path) -> Path | None:
-    """A file of a run, plain or gzipped, or None.
+    """A file of a run, plain or compressed, or None.
 
     Raises
     ------
     PassOver
         As in `plain_file`; and where it is empty.
     """
-    for candidate in (folder / name, folder / f"{name}.gz"):
+    for candidate in (folder / name, *(folder / f"{name}{ending}" for ending in PACKED)):
         if candidate.is_symlink() or candidate.exists():
             path = plain_file(candidate, root)
             if path.stat().st_size == 0:
@@ -99,11 +116,10 @@ def existing(folder: Path, name: str, root: Path) -> Path | None:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Unpacked bytes of a plain or gzipped file, bounded."""
+    """Unpacked bytes of a plain or compressed file, bounded."""
     bound = max(ALWAYS_ALLOWED, MOST_TIMES * path.stat().st_size)
     with path.open("rb") as raw:
-        source = gzip.GzipFile(fileobj=raw) if is_gzipped(raw) else raw
-        yield io.BufferedReader(BoundedStream(cast("IO[bytes]", source), bound, path.name), _CHUNK)
+        yield io.BufferedReader(BoundedStream(_unpacked(raw), bound, path.name), _CHUNK)
 
 
 @contextmanager
@@ -113,11 +129,12 @@ def open_text(path: Path) -> Iterator[TextIO]:
         yield io.TextIOWrapper(cast("BinaryIO", handle), encoding="utf-8", errors="replace")
 
 
-def is_gzipped(handle: IO[bytes]) -> bool:
-    """Whether a file begins as gzip does; a name alone proves nothing. The handle stays at its start."""
-    head = handle.read(2)
-    handle.seek(0)
-    return head == b"\x1f\x8b"
+def _unpacked(raw: IO[bytes]) -> IO[bytes]:
+    """A file's content as its first bytes say that it is packed; a name alone proves nothing."""
+    head = raw.read(6)
+    raw.seek(0)
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    return raw if opener is None else cast("IO[bytes]", opener(raw))
 
 
 def checksum(paths: list[Path]) -> str:

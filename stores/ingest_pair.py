@@ -60,14 +60,17 @@ class OutputPair:
         PassOver
             If the two files are of different runs.
         """
-        step, record = self.first, self.first_record
+        step, record, place = self.first, self.first_record, 0
         self._check_same_cell()
         while step is not None:
+            for _ in range(step.number - place):  # steps of vasprun.xml that lack something are left out there alone
+                record = next(self._records, None)
+            place = step.number
             self._check_same_step(step, record)
             self._n_steps += 1
             self._n_records += record is not None and record.complete
             yield step, record
-            step, record = next(self._steps, None), next(self._records, None)
+            step = next(self._steps, None)
         for _ in self._records:  # its last lines say whether the run ended by itself
             pass
 
@@ -85,7 +88,15 @@ class OutputPair:
         problem = self.found.problem
         if problem and self.found.version is None and not self.found.incar:
             return PassOver("not XML", problem)
-        return PassOver("no complete ionic step", problem or "vasprun.xml is whole and holds no ionic step")
+        lacking = ", ".join(f"{count} {reason}" for reason, count in self.found.left_out.items())
+        said = "; ".join(text for text in (lacking, problem) if text)
+        return PassOver("no complete ionic step", said or "vasprun.xml is whole and holds no ionic step")
+
+    @property
+    def is_collinear(self) -> bool:
+        """Whether moments are numbers; else they are vectors (LNONCOLLINEAR, LSORBIT)."""
+        known = {**self.found.incar, **self.found.parameters}
+        return not any(known.get(tag, "F").upper().strip(".").startswith("T") for tag in ("LNONCOLLINEAR", "LSORBIT"))
 
     def _check_same_cell(self) -> None:
         n_sites, said = len(self.found.symbols), self.record.n_sites

@@ -49,6 +49,7 @@ FrameReason = Literal[
     "site counts disagree",
     "no energy",
     "no forces",
+    "machine-learned step",
     "unknown units",
     "duplicate frame",
     "element without a couple",
@@ -72,6 +73,10 @@ class PassOver(Exception):  # noqa: N818 - it is no error: ingest goes on with t
     """
 
     def __init__(self, reason: RunReason, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)  # both, so that other processes can be handed it
         self.reason: RunReason = reason
         self.detail = " ".join(detail.split())[:300]
+
+    def __str__(self) -> str:
+        """Reason and detail."""
+        return f"{self.reason}: {self.detail}"

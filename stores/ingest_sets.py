@@ -1,4 +1,4 @@
-"""ASE-readable data sets: extxyz (plain or gzipped), ASE trajectories and databases, frame by frame.
+"""ASE-readable data sets: extxyz (plain or compressed), ASE trajectories and databases, frame by frame.
 
 Published sets state neither the unit of their stresses nor the sign of their Bader charges in the file: both are found
 from the numbers (`ingest_units`) or asked for. A frame that cannot be read is left out and counted, the rest is taken.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .frame_arrays import FloatArray, IntArray
 from .frames import FrameStep, RunDoc
-from .ingest_files import checksum, open_text, plain_file
+from .ingest_files import PACKED, checksum, open_text, plain_file
 from .ingest_keys import CONVERGED, STEP, RawFrame, raw_frame
 from .ingest_options import STRESS_FACTORS, IngestOptions
 from .ingest_reasons import FrameReason, PassOver
@@ -34,7 +34,7 @@ from .ingest_units import WorkFrame, bader_sign, stress_factor
 MOST_SITES = 100_000
 """More atoms than any frame of such a set has: a larger count is a damaged or hostile file."""
 
-SETS = (".extxyz", ".xyz", ".extxyz.gz", ".xyz.gz", ".traj", ".db")
+SETS = (*(name + ending for ending in ("", *PACKED) for name in (".extxyz", ".xyz")), ".traj", ".db")
 """Names that are read as data sets."""
 
 _ASE_FORMATS = {".traj": "traj", ".db": "db"}

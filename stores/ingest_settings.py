@@ -104,7 +104,9 @@ def run_settings(
 def _settings_hash(incar: Mapping[str, str], parameters: Mapping[str, str], potcars: Potcars) -> str:
     """ENMAX stands for ENCUT, so that a cut-off taken from POTCAR and the same one given are one."""
     left_out = harmless_tags() | _PER_CELL | {"ENCUT"}
-    tags = {tag: _plain(tag, value) for tag, value in incar.items() if tag not in left_out}
+    # Tags of a force field that learns beside VASP say which steps are computed, not how.
+    kept = (tag for tag in incar if tag not in left_out and not tag.startswith("ML_"))
+    tags = {tag: _plain(tag, incar[tag]) for tag in kept}
     cutoff = parameters.get("ENMAX") or incar.get("ENCUT")
     tags["ENCUT"] = None if cutoff is None else round(float(cutoff), 3)
     tags["GGA"] = _functional(incar, parameters, potcars)

@@ -27,7 +27,7 @@ from .ingest_reasons import FrameReason, PassOver
 from .ingest_run import RunFacts, Sink, StepFrame, atomic_numbers, parts_of, reduced_formula
 from .ingest_settings import RunSettings, protocol_drift, run_settings
 from .provenance import engine_of
-from .vasprun_steps import KBAR_TO_EV_PER_A3, extrapolated_energy
+from .vasprun_steps import KBAR_TO_EV_PER_A3, extrapolated_energy, without_pressure
 
 _NO_STEPS = "its TaskDoc holds no ionic step with energy, forces and structure"
 
@@ -153,11 +153,11 @@ _SiteFrame = tuple[list[str], StepFrame]
 def _frames_of(calculation: Mapping[str, Any], left_out: Counter[FrameReason]) -> Iterator[_SiteFrame]:
     output = calculation.get("output") or {}
     steps = output.get("ionic_steps") or []
-    nelm = ((calculation.get("input") or {}).get("parameters") or {}).get("NELM")
+    nelm = _parameters(calculation).get("NELM")
     found: list[_SiteFrame] = []
     for step in steps:
         try:
-            found.append(_frame(step, nelm))
+            found.append(_frame(step, nelm, _pressure(calculation)))
         except PassOver as reason:
             left_out["partial occupancy" if reason.reason == "partial occupancy" else "not readable"] += 1
         except _NoEnergyError:
@@ -171,24 +171,34 @@ def _frames_of(calculation: Mapping[str, Any], left_out: Counter[FrameReason]) -
     yield from found
 
 
+def _parameters(calculation: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (calculation.get("input") or {}).get("parameters") or {}
+
+
+def _pressure(calculation: Mapping[str, Any]) -> float:
+    """PSTRESS, eV/A^3: energies of a TaskDoc hold it times volume, as those of vasprun.xml do."""
+    return -KBAR_TO_EV_PER_A3 * float(_parameters(calculation).get("PSTRESS") or 0.0)
+
+
 class _NoEnergyError(Exception):
     """An ionic step without the numbers that its extrapolated energy is made of."""
 
 
-def _frame(step: Mapping[str, Any], nelm: int | None) -> _SiteFrame:
+def _frame(step: Mapping[str, Any], nelm: int | None, pressure: float) -> _SiteFrame:
     scf = step.get("electronic_steps") or []
     last = scf[-1] if scf else {}
     energies = [step.get("e_fr_energy"), last.get("e_fr_energy"), last.get("e_0_energy")]
     if any(not isinstance(energy, int | float) for energy in energies):
         raise _NoEnergyError
     symbols, lattice, scaled = _geometry(step["structure"])
+    energy = extrapolated_energy(*(float(energy) for energy in energies if energy is not None))
     stress = step.get("stress")
     return symbols, StepFrame(
         lattice=lattice,
         positions=scaled @ lattice,
         scaled_positions=scaled,
         forces=np.array(step["forces"], dtype=float).reshape(-1, 3),
-        energy=extrapolated_energy(*(float(energy) for energy in energies if energy is not None)),
+        energy=without_pressure(energy, pressure, lattice),
         stress=None if stress is None else np.array(stress, dtype=float).reshape(3, 3) * KBAR_TO_EV_PER_A3,
         scf_converged=nelm is None or len(scf) < int(nelm),
     )
@@ -207,6 +217,7 @@ def _final_frame(task: Mapping[str, Any], left_out: Counter[FrameReason]) -> Ite
     except (KeyError, TypeError, ValueError):
         return
     calculation = (task.get("calcs_reversed") or [{}])[0]
+    energy = without_pressure(energy, _pressure(calculation), lattice)
     frame = StepFrame(lattice, scaled @ lattice, forces, energy, scaled_positions=scaled)
     if stress is not None:
         frame.stress = np.array(stress, dtype=float).reshape(3, 3) * KBAR_TO_EV_PER_A3

@@ -34,7 +34,8 @@ from .outcar import IonicStepRecord
 from .provenance import engine_of
 from .vasprun_steps import KBAR_TO_EV_PER_A3, IonicStep, scf_converged
 
-_VASPRUN = re.compile(r"(?:vasprun\.xml|OUTCAR)(\.(?!gz$)[A-Za-z][A-Za-z0-9_-]*)?(?:\.gz)?")
+_TAG = r"([._-](?!(?:gz|bz2|xz|xml)$)[A-Za-z0-9][A-Za-z0-9_-]*)?"
+_OUTPUT = re.compile(rf"(?:vasprun\.xml{_TAG}|vasprun{_TAG}\.xml|OUTCAR{_TAG})(?:\.gz|\.bz2|\.xz)?")
 _MOST_WAITING = 256
 
 
@@ -44,7 +45,7 @@ class VaspFiles:
 
     Attributes
     ----------
-    vasprun, outcar : plain or gzipped; None where there is none.
+    vasprun, outcar : plain or compressed; None where there is none.
     archived : custodian's archives with their numbers, oldest first.
     bader : ACF.dat of a Bader analysis, or None.
     """
@@ -62,14 +63,15 @@ class VaspFiles:
         ----------
         folder : where they are.
         root : the folder that was named; nothing outside it is opened.
-        suffix : of a double relaxation's file names, e.g. `.relax1`.
+        suffix : of the file names of one of several runs: `.relax1` of `vasprun.xml.relax1.gz` and `OUTCAR.relax1.gz`,
+            `_02` of `vasprun_02.xml` and `OUTCAR_02`.
 
         Raises
         ------
         PassOver
             If one leads outside, is no plain file or is empty, or there is no vasprun.xml.
         """
-        vasprun = existing(folder, f"vasprun.xml{suffix}", root)
+        vasprun = existing(folder, f"vasprun.xml{suffix}", root) or existing(folder, f"vasprun{suffix}.xml", root)
         outcar = existing(folder, f"OUTCAR{suffix}", root)
         archived = () if suffix else tuple(archives(folder, root))
         if vasprun is None and not archived:
@@ -89,7 +91,8 @@ class VaspFiles:
 
 def run_suffixes(names: Iterable[str]) -> list[str]:
     """Suffixes of the VASP runs that files of these names are of, in order; empty where there is none."""
-    return sorted({match.group(1) or "" for name in names if (match := _VASPRUN.fullmatch(name)) is not None})
+    matches = (_OUTPUT.fullmatch(name) for name in names)
+    return sorted({next((tag for tag in match.groups() if tag), "") for match in matches if match is not None})
 
 
 @dataclass
@@ -285,6 +288,7 @@ def _converged_part(
         if waiting[-1].scf_converged or len(waiting) >= _MOST_WAITING:
             yield from waiting
             waiting.clear()
+    tally.left_out.update(pair.found.left_out)
     if is_main and not pair.problem:
         yield from waiting
     elif waiting:
@@ -294,15 +298,16 @@ def _converged_part(
 def _step_frame(
     step: IonicStep, record: IonicStepRecord | None, pair: OutputPair, drift: tuple[str, ...], extra: dict[str, Any]
 ) -> StepFrame:
-    moments = None if record is None or record.magmoms is None else np.array(record.magmoms)
+    # Of vectors OUTCAR's first table has one component alone.
+    moments = None if record is None or not pair.is_collinear else record.magmoms
     return StepFrame(
         lattice=step.lattice,
         positions=step.frac_coords @ step.lattice,
         scaled_positions=step.frac_coords,
         forces=step.forces,
         energy=step.energy,
-        stress=step.stress * KBAR_TO_EV_PER_A3,
-        magmoms=moments,
+        stress=None if step.stress is None else step.stress * KBAR_TO_EV_PER_A3,
+        magmoms=None if moments is None else np.array(moments),
         scf_converged=scf_converged(step, record, pair.found.nelm),
         origin=pair.origin,
         drift=drift,

@@ -60,6 +60,7 @@ class Item:
     group : lineage that its frames get, or None.
     task : a task document that is at hand already (another JobStore's).
     has_step_file : the folder holds a document of this program's own.
+    passed_over : why it is not looked into, where that is known already.
     """
 
     kind: Kind
@@ -69,6 +70,7 @@ class Item:
     group: str | None = None
     task: TaskSource | None = None
     has_step_file: bool = False
+    passed_over: PassOver | None = None
 
     def place(self, suffix: str = "") -> str:
         """host:path of a run; letters that are none in UTF-8 are escaped."""
@@ -110,6 +112,8 @@ class Order:
 def work(order: Order) -> list[Taken]:
     """Read one item. Never raises for what is in it: whatever is wrong becomes a reason."""
     item = order.item
+    if item.passed_over is not None:
+        return [Taken(skipped(order, item.place(), item.passed_over))]
     if item.kind == "vasp folder":
         return _vasp_folder(order)
     if item.task is not None:
@@ -147,6 +151,10 @@ def _task_documents(order: Order) -> list[Taken]:
         sources = list(file.documents())
     except PassOver as reason:
         return [Taken(skipped(order, place, reason))]
+    except EOFError as err:
+        return [Taken(skipped(order, place, PassOver("not JSON", f"{item.path.name} is cut off or damaged: {err}")))]
+    except OSError as err:
+        return [Taken(skipped(order, place, PassOver("not readable", f"{err.strerror or err}")))]
     places = [place, *(f"{place}#{number}" for number in range(1, len(sources)))]
     return [_guarded(order, p, partial(_same, s), item.group) for p, s in zip(places, sources, strict=True)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
+from .ingest_reasons import FrameReason
 from .outcar import IonicStepRecord
 from .vasprun_parser import Around, Calculation, VasprunParser
 
@@ -46,19 +48,21 @@ class IonicStep:
     lattice : (3, 3) rows are cell vectors, A.
     frac_coords : (n_sites, 3).
     forces : (n_sites, 3), eV/A.
-    stress : (3, 3), kbar with VASP's sign.
+    stress : (3, 3), kbar with VASP's sign; None where none was computed (ISIF 0, the default of molecular dynamics).
     energy : extrapolated to zero smearing, eV.
     n_electronic_steps : SCF iterations.
-    free_energy : e_fr_energy, the TOTEN of OUTCAR, eV.
+    free_energy : e_fr_energy without PSTRESS times volume, the TOTEN of OUTCAR, eV.
+    number : place among the ionic steps that have electronic steps, which are those that OUTCAR has, from 0.
     """
 
     lattice: FloatArray
     frac_coords: FloatArray
     forces: FloatArray
-    stress: FloatArray
+    stress: FloatArray | None
     energy: float
     n_electronic_steps: int
     free_energy: float = float("nan")
+    number: int = 0
 
 
 @dataclass
@@ -78,6 +82,7 @@ class VasprunSteps:
     potcars : (element, title) of each block of POTCAR, e.g. (Fe, PAW_PBE Fe_pv 02Aug2007).
     valences : (n_sites,) electrons of the pseudopotential of each site.
     started : date and time as VASP wrote them.
+    left_out : reason -> complete ionic steps without what a step must have.
     """
 
     steps: list[IonicStep] = field(default_factory=list)
@@ -92,6 +97,7 @@ class VasprunSteps:
     potcars: list[tuple[str, str]] = field(default_factory=list)
     valences: list[float] = field(default_factory=list)
     started: str = ""
+    left_out: Counter[FrameReason] = field(default_factory=Counter)
 
 
 def read_vasprun_steps(path: Path) -> VasprunSteps:
@@ -115,15 +121,19 @@ def iter_vasprun_steps(handle: ByteStream, found: VasprunSteps, name: str = "vas
     found : filled as the file is read; `complete` and `problem` hold once the iterator is exhausted.
     name : of the file, for `problem`.
     """
-    parser = VasprunParser()
+    parser, n_computed = VasprunParser(), 0
     try:
         while chunk := handle.read(_CHUNK):
             parser.feed(chunk)
             while parser.ready:
                 _take(parser.around, found)
-                step = _ionic_step(parser.ready.popleft())
-                if step is not None:
+                calculation = parser.ready.popleft()
+                step = _ionic_step(calculation, n_computed, _pressure(found))
+                n_computed += calculation.n_scf > 0
+                if isinstance(step, IonicStep):
                     yield step
+                else:
+                    found.left_out[step] += 1
         parser.close()
     except (expat.ExpatError, EOFError, OSError, ValueError, IndexError, zlib.error) as err:
         found.problem = f"{name} is cut off or damaged: {err}"
@@ -157,19 +167,46 @@ def _element_name(name: str) -> str:
     return _MISNAMED.get(name, name)
 
 
-def _ionic_step(calculation: Calculation) -> IonicStep | None:
+def _pressure(found: VasprunSteps) -> float:
+    """PSTRESS, eV/A^3."""
+    return -KBAR_TO_EV_PER_A3 * float(found.parameters.get("PSTRESS") or found.incar.get("PSTRESS") or 0.0)
+
+
+def _ionic_step(calculation: Calculation, number: int, pressure: float) -> IonicStep | FrameReason:
+    """An ionic step, or what it lacks."""
     arrays = [_array(calculation.rows.get(name)) for name in ("basis", "positions", "forces", "stress")]
+    lattice, positions, forces, stress = arrays
+    if lattice is None or positions is None:
+        return "not readable"
+    if calculation.n_scf == 0:
+        return "machine-learned step"
+    if forces is None:  # GW, RPA, BSE
+        return "no forces"
     energies = [
         calculation.energies.get("e_fr_energy"),
         calculation.last_scf.get("e_fr_energy"),
         calculation.last_scf.get("e_0_energy"),
     ]
-    lattice, positions, forces, stress = arrays
-    if lattice is None or positions is None or forces is None or stress is None or None in energies:
-        return None
-    free, last_free, last_extrapolated = (_number(energy) for energy in energies if energy is not None)
+    if None in energies:
+        return "no energy"
+    enthalpy, last_free, last_extrapolated = (_number(energy) for energy in energies if energy is not None)
+    free = without_pressure(enthalpy, pressure, lattice)
     energy = extrapolated_energy(free, last_free, last_extrapolated)
-    return IonicStep(lattice, positions, forces, stress, energy, calculation.n_scf, free)
+    return IonicStep(lattice, positions, forces, stress, energy, calculation.n_scf, free, number)
+
+
+def without_pressure(enthalpy: float, pressure: float, lattice: FloatArray) -> float:
+    """Free energy of an ionic step, eV: the e_fr_energy that VASP writes beside the forces holds PSTRESS times volume.
+
+    That of the electronic steps and OUTCAR's TOTEN do not (ASE's reader of vasprun.xml, merge request 2685).
+
+    Parameters
+    ----------
+    enthalpy : e_fr_energy of the ionic step, eV.
+    pressure : PSTRESS, eV/A^3.
+    lattice : (3, 3) A.
+    """
+    return enthalpy - pressure * float(abs(np.linalg.det(lattice))) if pressure else enthalpy
 
 
 def extrapolated_energy(free: float, last_scf_free: float, last_scf_extrapolated: float) -> float:

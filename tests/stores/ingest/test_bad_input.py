@@ -224,8 +224,7 @@ def test_a_link_to_a_folder_is_not_walked_into(relax_folder, tmp_path, take):
     shutil.move(relax_folder, outside)
     relax_folder.parent.mkdir(exist_ok=True)
     (relax_folder.parent / "link").symlink_to(outside)
-    assert take(relax_folder.parent).as_dict() == take(tmp_path / "runs").as_dict()
-    assert take(relax_folder.parent).frames == 0
+    assert reason_of(take(relax_folder.parent)) == "leads outside"
 
 
 def test_an_archive_writes_nothing_but_outputs_under_their_own_names(tmp_path):
