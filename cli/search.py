@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN_PER_COMPOSITION = 3
 
 app = typer.Typer(
-    help="Search low-energy orderings under a potential; select some for DFT.",
+    help="Search low-energy orderings under a potential; select some.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
