@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..inputs.whole_files import write_whole
 from .completion import complete_data_set, complete_model
 from .model_options import DeviceOption, PrecisionOption, WorkersOption, chosen_model
 from .places import JsonOption
@@ -92,16 +93,16 @@ def evaluate(
         for name in models:
             choice = chosen_model(name.split("+"), device, dtype)
             scores, predictions = evaluate_model(choice, data, out / "work", settings, line.moved)
-            folder = _folder_of(scores, out, [*done])
+            folder = _folder_of(scores, out, done)
             folder.mkdir(parents=True, exist_ok=True)
             draw_parity(predictions, f"{scores.model} on {scores.data_set} ({scores.engine})", folder / PARITY)
-            (folder / SCORES).write_text(scores.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            write_whole(folder / SCORES, scores.model_dump_json(indent=1) + "\n")
             _register(name, scores, store)
             done.append(scores)
     from ..potentials.evaluation.comparison import comparison_rows  # noqa: PLC0415
 
     rows = comparison_rows(done)
-    (out / COMPARISON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / COMPARISON, json.dumps(rows, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps([scores.model_dump(mode="json") for scores in done], indent=1))
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..inputs.whole_files import write_whole
 from .model_options import DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
 from .ordering_subject import (
     AtOption,
@@ -93,7 +94,7 @@ def _write(found: OrderingChoice, out: Path) -> None:
     from ..potentials.relax_many import Journal  # noqa: PLC0415 - torch
     from ..potentials.structure_files import write_relaxed  # noqa: PLC0415
 
-    (out / CHOICE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_whole(out / CHOICE, found.model_dump_json(indent=1) + "\n")
     best = next(row.relaxation_id for row in found.orderings if row.key == found.best)
     assert best is not None  # the best one is relaxed
     result = Journal(out / JOURNAL).find(best)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..inputs.whole_files import write_whole
 from .model_options import DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
 from .ordering_subject import CoupleOption, CouplesOption
 from .places import JsonOption
@@ -67,7 +68,7 @@ def relax(
         )
     write_relaxed(out / STRUCTURES, results)
     rows = [_row(result) for result in results]
-    (out / SUMMARY).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / SUMMARY, json.dumps(rows, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..inputs.fractions import read_fraction
+from ..inputs.whole_files import write_whole
 from ..search.evaluation import Evaluation, Evaluator, ModelEvaluator
 from ..search.loop import Outcome, run_search
 from ..search.record import SearchRecord
@@ -60,7 +61,7 @@ class SubjectOptions:
                 if copied.resolve() != Path(values[name]).resolve():
                     shutil.copyfile(values[name], copied)
                 values[name] = copied.name
-        (folder / SUBJECT).write_text(json.dumps(values, indent=1), encoding="utf-8")
+        write_whole(folder / SUBJECT, json.dumps(values, indent=1))
 
 
 def read_subject_of(folder: Path) -> tuple[SubjectOptions, Subject]:

@@ -19,7 +19,7 @@ from ..analysis.thermodynamics import BOLTZMANN, Floats, Thermodynamics, free_en
 from ..analysis.thermodynamics_figures import evenly, said_source, thermodynamics_figure
 from ..inputs.orderings.catalogue import OrderingCatalogue
 from ..inputs.orderings.expansion import ClusterExpansion
-from ..inputs.orderings.written import written_whole
+from ..inputs.whole_files import written_whole
 from .ordering_model import RankedBy
 from .ordering_output import about, supercell_text
 from .tables import plain_table

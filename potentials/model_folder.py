@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from ..inputs.whole_files import write_whole
 from ..inputs.yaml_files import first_problem
 from ..stores.model_documents import ModelDoc
 
@@ -116,7 +117,4 @@ def write_model(folder: Path, doc: ModelDoc) -> None:
     OSError
         If it cannot be written; what was there stays.
     """
-    path = folder / MODEL_FILE
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(doc.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(folder / MODEL_FILE, doc.model_dump_json(indent=1) + "\n")

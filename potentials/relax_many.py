@@ -106,6 +106,7 @@ class Journal:
 
 
 def _write_whole(path: Path, text: str) -> None:
+    # Not inputs.whole_files: two runs on one journal may write the same record, each under a name of its own.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -10,6 +10,7 @@ from ase.io.formats import UnknownFileTypeError
 from ase.io.trajectory import TrajectoryReader
 
 from ..inputs.orderings.identity import read_structure
+from ..inputs.whole_files import written_whole
 from .labelling import atoms_from_structure
 from .relax_many import RelaxJob
 from .relaxation import Relaxation
@@ -58,6 +59,5 @@ def _jobs_of(path: Path) -> list[RelaxJob]:
 
 def write_relaxed(path: Path, results: Iterable[Relaxation]) -> None:
     """Relaxed structures as extended XYZ: energy, forces, stress, `oxidation_state`, name and state; appears whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    ase.io.write(partial, [result.atoms() for result in results if result.energy is not None], format="extxyz")
-    partial.replace(path)
+    with written_whole(path) as partial:
+        ase.io.write(partial, [result.atoms() for result in results if result.energy is not None], format="extxyz")

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inputs.whole_files import write_whole
 from ..stores.model_documents import KINDS, EpochDoc, ModelDoc, ModelKind
 from .cpainn.frames import Frame, frames_hash
 from .cpainn.settings import Preset as CPaiNNSettings
@@ -216,9 +217,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> ModelDoc | None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: exists and holds no training; give a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(identity, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(identity, indent=1, sort_keys=True) + "\n")
     return None
 
 
@@ -267,7 +266,7 @@ class _Log:
         self.watcher = replace(watcher, on_history=self._begin, on_epoch=self._add)
 
     def _begin(self, epochs: Sequence[EpochDoc]) -> None:
-        self._path.write_text("".join(epoch.model_dump_json() + "\n" for epoch in epochs), encoding="utf-8")
+        write_whole(self._path, "".join(epoch.model_dump_json() + "\n" for epoch in epochs))
         self._inner.on_history(epochs)
 
     def _add(self, epoch: EpochDoc) -> None:
@@ -313,7 +312,7 @@ def _document(
 
 def _write_papers(out: Path, doc: ModelDoc, history: Sequence[EpochDoc]) -> None:
     draw_learning_curve(out / CURVE_FILE, history, doc.best_epoch)
-    (out / CARD_FILE).write_text(model_card(doc), encoding="utf-8")
+    write_whole(out / CARD_FILE, model_card(doc))
 
 
 def kind_of(name: str) -> ModelKind:

@@ -15,6 +15,7 @@ from ..inputs.charge_states import RedoxCouple
 from ..inputs.orderings.rows import OrderingRow
 from ..inputs.orderings.written import write_cif
 from ..inputs.supercells import HostSupercell
+from ..inputs.whole_files import write_whole
 from .selection import SelectedOrdering
 
 ORDERINGS = "orderings"
@@ -71,7 +72,7 @@ def write_campaign(
     content = _content(path.stem, names, cell, couple, host, free.pop())
     head = "# Orderings selected from a search, lowest first at each fraction, with what they were taken for:\n"
     notes = "".join(f"#   {name}: {', '.join(one.reasons)}\n" for name, one in names.items())
-    path.write_text(head + notes + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    write_whole(path, head + notes + yaml.safe_dump(content, sort_keys=False))
     read_campaign(path)
     return len(names)
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from ..flows.lock import CampaignBusyError, campaign_lock
 from ..inputs.orderings.group import JointKey
+from ..inputs.whole_files import write_whole
 from .evaluation import Evaluation, Evaluator, Tell
 
 EVALUATIONS = "evaluations.jsonl"
@@ -191,9 +192,7 @@ def _keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         if (folder / EVALUATIONS).exists():
             raise ValueError(f"{path} is gone: the evaluations beside it are of unknown settings; name another folder")
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(plain, indent=1))
         return
     before = read_settings(folder)
     differences = [

@@ -136,8 +136,8 @@ def _starts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for geometry in ("gallium", "ideal"):
         for start in ("ionic d1", "atoms"):
             here = [r for r in mine if (r["geometry"], r["start"]) == (geometry, start) and r["ordering"] != NOT_RUN]
-            kept = sum(r["ordering"] in KEPT for r in here)
-            said.append(f"{geometry} geometry, `{start}`: {kept} of {len(here)} kept")
+            kept = f"{sum(r['ordering'] in KEPT for r in here)} of {len(here)} kept" if here else "not run"
+            said.append(f"{geometry} geometry, `{start}`: {kept}")
     head = ["geometry", "key", "meant", "start", "ordering", "moments (muB)", "above the other", "SCF iterations"]
     return ["; ".join(said) + ".", _table([*head, "hops", "SCF CPU s"], lines)]
 

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..charge_states import RedoxCouple
 from ..supercells import HostSupercell
+from ..whole_files import written_whole
 from ..yaml_files import first_problem
 from .clusters import Clusters
 from .expansion import ClusterExpansion
-from .written import written_whole
 
 FORMAT: Literal["valenceflow cluster expansion"] = "valenceflow cluster expansion"
 VERSION = 1

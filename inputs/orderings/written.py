@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +17,7 @@ from pymatgen.io.cif import CifWriter
 
 from ..charge_states import RedoxCouple
 from ..supercells import HostSupercell
+from ..whole_files import written_whole
 from .group import JointKey
 from .rows import OrderingRow
 
@@ -145,25 +144,3 @@ def write_cifs(
                 yield entry
 
         return write_rows(partial / INDEX, written())
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name beside the path to write to, which becomes the path only when everything is written."""
-    partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if path.is_dir():
-            path.rmdir()  # it is empty: whoever called has looked
-        partial.replace(path)
-    finally:
-        _remove(partial)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

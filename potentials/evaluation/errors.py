@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from ...inputs.species import FloatArray
+from ...inputs.whole_files import written_whole
 from .scores import ErrorScore
 
 UNITS = {"energy": "eV/atom", "forces": "eV/A", "stress": "eV/A^3", "magmoms": "muB", "charges": "e"}
@@ -54,10 +55,8 @@ class Predictions:
 
     def write(self, path: Path) -> None:
         """Write a file of arrays, whole or not at all."""
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
+        with written_whole(path) as partial, partial.open("wb") as file:
             np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-        partial.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Predictions:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...inputs.species import FloatArray
+from ...inputs.whole_files import written_whole
 from .errors import UNITS, Predictions
 
 MOST = 20_000
@@ -30,9 +31,8 @@ def draw_parity(found: Predictions, title: str, path: Path) -> None:
     for ax, (target, pairs) in zip(axes, panels, strict=True):
         _panel(ax, target, pairs)
     figure.suptitle(title, fontsize=9)
-    partial = path.with_name(f".partial-{path.name}")
-    figure.savefig(partial, dpi=150)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=150, format=path.suffix[1:])
 
 
 def _pairs(found: Predictions, target: str) -> FloatArray:

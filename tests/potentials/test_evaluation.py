@@ -201,7 +201,7 @@ def test_parity_plots_are_written(own, tmp_path):
     draw_parity(own[1], "a model", tmp_path / "parity.svg")
     text = (tmp_path / "parity.svg").read_text()
     assert "MAE" in text or "<path" in text
-    assert not list(tmp_path.glob(".partial*"))
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_what_is_no_data_set_or_an_empty_side_is_refused(data, tmp_path):
