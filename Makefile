@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo demo-dft study-dft test lint typecheck clean
+.PHONY: demo demo-dft study-dft test test-slow lint typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
@@ -22,7 +22,11 @@ study-dft: $(STAMP)
 	$(BIN)/python examples/demo-dft/study.py
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+# Trainings, campaigns that are killed, a queue of one node: what takes longer than the ten seconds of `slow`.
+test-slow: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from ..inputs.orderings.sampling import Weight, checked_weight
-from ..inputs.orderings.strata import in_statistics, statistical_weight
+from ..inputs.orderings.strata import statistical_weight
+from ..inputs.orderings.stratum_names import in_statistics
 from .hull import ordering_statistics
 
 LILLIEFORS = 0.886

@@ -67,6 +67,7 @@ def measure(
         n_high=n_high,
     )
     maker = redox_relax_maker()
+    maker.max_continuations = 0  # the fixed number of steps ends unconverged: one job is to be one VASP run
     store = sqlite_stores(folder / "store.sqlite").job_store()
     walls, phases, alone = [], [], []
     for repetition in range(repetitions + 1):

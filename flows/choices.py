@@ -16,7 +16,8 @@ from ..inputs.orderings.identity import key_of, read_structure
 from ..inputs.orderings.lowest import SearchProgress, lowest_finder
 from ..inputs.orderings.mapping import map_onto
 from ..inputs.orderings.spaces import ChargeSpace, Member, WorkingSpace
-from ..inputs.orderings.strata import Chosen, LowestFinder, Stratum, select
+from ..inputs.orderings.strata import Chosen, LowestFinder, select
+from ..inputs.orderings.stratum_names import Stratum
 from .campaign_file import Campaign
 
 MAX_CONFIGURATIONS = 50_000

@@ -11,7 +11,7 @@ from atomate2.vasp.run import DEFAULT_HANDLERS
 from custodian.custodian import ErrorHandler, Validator
 from custodian.vasp.handlers import VaspErrorHandler
 
-POLLING_S = 0.2
+POLLING_S = 0.1
 """Custodian looks this often whether VASP has ended (its own default, 10 s, is 5 s lost per job on average)."""
 
 MONITOR_EVERY_S = 60

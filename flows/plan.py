@@ -12,7 +12,8 @@ from fractions import Fraction
 
 from ..inputs.orderings.group import JointKey, ordering_group
 from ..inputs.orderings.lowest import SearchProgress
-from ..inputs.orderings.strata import Chosen, in_statistics, main_stratum
+from ..inputs.orderings.strata import Chosen
+from ..inputs.orderings.stratum_names import in_statistics, main_stratum
 from ..stores.documents import ConfigurationDoc
 from .campaign_file import Campaign
 from .choices import ChargeOrdering, OrderingChooser

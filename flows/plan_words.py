@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from ..inputs.orderings.strata import Stratum, main_stratum
+from ..inputs.orderings.stratum_names import Stratum, main_stratum
 from ..stores.documents import ConfigurationDoc
 
 WORDS = {"sample": "sampled", "best found": "best found (annealed, not proven lowest)", "file": "from files"}

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from emmet.core.tasks import TaskDoc
-from emmet.core.vasp.calculation import Calculation
-from emmet.core.vasp.calculation import IonicStep as EmmetIonicStep
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
@@ -21,6 +18,11 @@ from ..stores.documents import Engine, Finding, FrameSeries
 from ..stores.outcar import IonicStepRecord, read_outcar
 from ..stores.provenance import engine_of
 from ..stores.vasprun_steps import KBAR_TO_EV_PER_A3, IonicStep, extrapolated_energy, scf_converged
+
+if TYPE_CHECKING:  # emmet takes seconds to import, and the launcher, which reads no outputs, needs none of it
+    from emmet.core.tasks import TaskDoc
+    from emmet.core.vasp.calculation import Calculation
+    from emmet.core.vasp.calculation import IonicStep as EmmetIonicStep
 
 
 class UnreadableOutputsError(Exception):

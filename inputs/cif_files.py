@@ -9,7 +9,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from pymatgen.analysis.bond_valence import BVAnalyzer
 from pymatgen.core import Element, Structure
 
 NEAREST_WORKING_IONS = 1.7
@@ -121,6 +120,8 @@ def proposed_charges(structure: Structure, redox_element: str) -> dict[str, int]
     -------
     Element -> charge, e; elements for which nothing is proposed are missing.
     """
+    from pymatgen.analysis.bond_valence import BVAnalyzer  # noqa: PLC0415 - reads its tables for a second at import
+
     try:
         with warnings.catch_warnings():
             # pymatgen asks spglib in the old way; a wrong proposal is corrected by the user, who has to confirm it.

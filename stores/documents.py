@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 
 from ..inputs.charge_states import RedoxCouple
 from ..inputs.orderings.sampling import Weight
-from ..inputs.orderings.strata import in_statistics
+from ..inputs.orderings.stratum_names import in_statistics
 from .migrations import SCHEMA_VERSION as SCHEMA_VERSION
 
 Severity = Literal["failure", "warning", "info"]

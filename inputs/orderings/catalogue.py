@@ -32,7 +32,8 @@ from .optimum import joint_optimum
 from .rows import Optimum, OrderingCount, OrderingRow
 from .sampling import Weight
 from .spaces import ChargeSpace, JointSpace, Member, OrderingSpace, WorkingSpace
-from .strata import Selection, Stratum, select
+from .strata import Selection, select
+from .stratum_names import Stratum
 
 Kind = Literal["joint", "charges", "working ions"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .group import JointKey
-from .strata import Stratum, in_statistics
+from .stratum_names import Stratum, in_statistics
 
 
 @dataclass(frozen=True)

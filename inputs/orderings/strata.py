@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 from .sampling import Weight
 from .spaces import Member, OrderingSpace
-
-Stratum = Literal["end member", "free", "reference", "file", "lowest", "best found", "sample", "all"]
-"""How an ordering was chosen, the telling one first. `best found`: lowest of a space too large to visit."""
-
-STATISTICAL: tuple[Stratum, ...] = ("sample", "all")
+from .stratum_names import Stratum, main_stratum
 
 LowestFinder = Callable[[OrderingSpace, int], tuple[Sequence[Member], bool]]
 """The lowest distinct orderings of a space by energy, ascending, and whether it is proven that there are no lower."""
@@ -34,16 +29,6 @@ class Chosen:
     def stratum(self) -> Stratum:
         """The stratum that tells most."""
         return main_stratum(self.strata)
-
-
-def main_stratum(strata: Sequence[Stratum]) -> Stratum:
-    """The stratum that tells most about an ordering."""
-    return min(strata, key=get_args(Stratum).index)
-
-
-def in_statistics(strata: Sequence[str]) -> bool:
-    """Whether an ordering counts in means and deviations: drawn uniformly or one of all, and not the reference."""
-    return "reference" not in strata and any(stratum in STATISTICAL for stratum in strata)
 
 
 @dataclass(frozen=True)

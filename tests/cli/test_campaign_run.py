@@ -250,6 +250,7 @@ def test_every_run_folder_holds_the_document_of_its_run(path):
         assert (folder / "valenceflow-step.json.gz").exists()
 
 
+@pytest.mark.slow
 def test_limit_and_only_choose_what_is_run(path, shell, tmp_path, write_campaign, call):
     """Another fraction is added to the file: earlier configurations stay, and of the new ones one is run."""
     grown = write_campaign(tmp_path, working_ion={"Na": {"fraction": ["1/2", "3/4"], "orderings": {"sample": 1}}})
@@ -262,6 +263,7 @@ def test_limit_and_only_choose_what_is_run(path, shell, tmp_path, write_campaign
     assert "missing: valenceflow run" in call("status", grown).out
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_planned_on_request_and_its_run_says_what_is_new(path, shell, tmp_path, write_campaign, call):
     """Half of it is run; then x = 1/2 gives way to x = 3/4, and the end members are no longer asked for."""
     own = write_campaign(tmp_path, working_ion=ONE_SODIUM_ORDERING)

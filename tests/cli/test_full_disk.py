@@ -59,6 +59,7 @@ def test_a_run_that_begins_nothing_for_want_of_room_fails_and_says_what_to_do(
     assert "1 missing" in answer.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [LOG_FILE, LOCK_FILE])
 def test_a_run_that_cannot_write_its_log_or_its_name_still_gives_results(name, tmp_path, write_campaign, shell, call):
     path = write_campaign(tmp_path, **ONE)

@@ -111,6 +111,7 @@ def test_a_shipped_host_needs_no_confirmation_and_every_line_it_offers_is_right(
     assert file.store == "store.yaml"
 
 
+@pytest.mark.slow
 def test_a_confirmed_file_runs_on_the_rehearsal(crystal, tmp_path, call, shell):
     path = tmp_path / "lmp.yaml"
     call("init", path, "--host", crystal("LiMnPO4", Na="Li", Fe="Mn"))

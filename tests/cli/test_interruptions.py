@@ -186,6 +186,7 @@ def test_an_injected_spin_flip_shows_as_a_lost_ordering_in_a_store_of_one_s_own(
     assert "small, rehearsal:springs (REHEARSAL, not DFT): not running" in printed
 
 
+@pytest.mark.slow
 def test_a_run_ends_before_its_wall_time_and_the_next_goes_on(path, shell):
     first = shell("run", path, *SPRINGS, "--limit", 1, "--fault", "hang", "--wall-time", "0:40")
     assert first.code == 75, first

@@ -22,7 +22,7 @@ def original(tmp_path_factory, write_campaign, shell):
     folder = tmp_path_factory.mktemp("original")
     sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
     path = write_campaign(folder, working_ion=sodium, charge={"sample": 2})
-    answer = shell("run", path, *SPRINGS, "--workers", 2)
+    answer = shell("run", path, *SPRINGS)
     assert "4 of 4 configurations done" in answer.out, answer
     return path
 

@@ -81,6 +81,7 @@ def test_a_reader_that_does_harm_is_found(fuzz, reader, said, monkeypatch):
     assert said in report.found[0]
 
 
+@pytest.mark.slow
 def test_code_hidden_in_yaml_is_found_where_it_runs(fuzz, monkeypatch):
     monkeypatch.setitem(fuzz.READERS, "bad", ("any.yaml", reads_unsafe_yaml))
     report = examined(fuzz, "bad", {"any.yaml": b"a: 1\n"}, 150)

@@ -19,23 +19,25 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"
     # A copy, so that building leaves nothing behind in the checkout.
-    tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-    for name in tracked:
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            (tree / name).write_bytes((ROOT / name).read_bytes())
+    for name in names_in_the_tree():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
     subprocess.run(command, cwd=tree, check=True)
     return next(folder.glob("*.whl"))
 
 
+def names_in_the_tree():
+    """What belongs to the project; `make demo` leaves its campaign beside it, which does not."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [name for name in names if (ROOT / name).is_file()]
+
+
 def files_in_the_tree():
-    for path in ROOT.rglob("*"):
-        place = path.relative_to(ROOT)
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in place.parts)
-        if path.is_file() and path.suffix in SUFFIXES and place.parts[0] not in NOT_PACKAGED and not hidden:
+    for place in map(Path, names_in_the_tree()):
+        hidden = any(part.startswith(".") for part in place.parts)
+        if place.suffix in SUFFIXES and place.parts[0] not in NOT_PACKAGED and not hidden:
             yield place.as_posix()
 
 

@@ -38,6 +38,7 @@ def sides(data_set):  # noqa: F811
     return read_frames(source, "train", PAPER), read_frames(source, "valid", PAPER)
 
 
+@pytest.mark.slow
 def test_mace_ends_with_the_weights_that_mace_run_train_ends_with(data_set, trained, tmp_path):  # noqa: F811
     """Same flags, same seed: upstream's program and our process, two epochs each."""
     folder = trained("mace")

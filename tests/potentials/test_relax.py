@@ -193,6 +193,7 @@ relax_many(jobs, ModelChoice((sys.argv[2],)), settings, Path(sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_a_relaxation_that_was_killed_goes_on_from_where_it_stood(cpainn_file, tmp_path, rock_salt):
     import ase.io
 

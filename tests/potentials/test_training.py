@@ -19,7 +19,8 @@ from valenceflow.potentials.watching import TrainingDivergedError, Watcher  # no
 from .models import TINY_CHGNET  # noqa: E402
 from .sets import make_set  # noqa: E402
 
-KINDS = ["chgnet", "mace", "cpainn"]
+# MACE trains in a process of its own, which imports torch and e3nn anew every time.
+KINDS = ["chgnet", pytest.param("mace", marks=pytest.mark.slow), "cpainn"]
 MODELS = {
     "chgnet": {**TINY_CHGNET, "mlp_hidden_dims": [16], "atom_graph_cutoff": 4.0},
     "mace": {"num_channels": 4, "max_ell": 1, "r_max": 3.5, "num_radial_basis": 4, "radial_MLP": [8]},

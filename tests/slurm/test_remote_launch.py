@@ -16,6 +16,7 @@ ENGINE = "rehearsal:springs"
 
 pytestmark = [
     pytest.mark.slurm,
+    pytest.mark.slow,
     # jobflow-remote 1.0.1 enters folders by monty's `cd`, which monty deprecates.
     pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning:jobflow_remote"),
 ]

@@ -9,7 +9,8 @@ from valenceflow.inputs.orderings.electrostatics import ElectrostaticModel
 from valenceflow.inputs.orderings.group import ordering_group
 from valenceflow.inputs.orderings.lowest import lowest_finder
 from valenceflow.inputs.orderings.spaces import ChargeSpace, WorkingSpace
-from valenceflow.inputs.orderings.strata import Selection, in_statistics, main_stratum, select, statistical_weight
+from valenceflow.inputs.orderings.strata import Selection, select, statistical_weight
+from valenceflow.inputs.orderings.stratum_names import in_statistics, main_stratum
 
 FE = shipped_couples()["Fe2+/Fe3+"]
 
