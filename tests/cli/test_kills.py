@@ -4,8 +4,6 @@ import importlib.util
 import random
 from pathlib import Path
 
-import pytest
-
 KILLS = Path(__file__).resolve().parents[2] / "benchmarks" / "kills.py"
 
 
