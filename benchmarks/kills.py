@@ -52,13 +52,28 @@ BUILDER = "builder"
 HARMS = ("lost", "duplicated calculations", "duplicated jobs", "finished steps repeated", "processes left behind")
 """What must be zero."""
 GIVE_UP_S = 7200
+REFUSED = 2
+"""Exit code of a command that cannot be carried out as it was asked for."""
+COMPLAINTS = "complaints.txt"
 APPEARS_WITHIN_S = 60
 
 
 def valenceflow(*words: str, **options) -> subprocess.Popen:
     """Start a valenceflow command; its output is thrown away unless asked for."""
     command = [sys.executable, "-m", "valenceflow.cli.main", *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    return subprocess.Popen(command, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options})
+
+
+def start_run(campaign: Path) -> subprocess.Popen:
+    """Start the campaign's run; what it complains of is kept beside the campaign."""
+    with (campaign.parent / COMPLAINTS).open("wb") as complaints:
+        return valenceflow("run", str(campaign), *ENGINE, stderr=complaints)
+
+
+def check_not_refused(run: subprocess.Popen, campaign: Path) -> None:
+    """A run that is refused would be started again for ever: say why it was."""
+    if run.returncode == REFUSED:
+        raise RuntimeError(f"the run was refused: {(campaign.parent / COMPLAINTS).read_text(encoding='utf-8')}")
 
 
 def processes(launcher: psutil.Process, target: str) -> list[psutil.Process]:
@@ -114,12 +129,14 @@ def kill_at_random(
         if run is None or run.poll() is not None:
             if run is not None and run.returncode == 0:
                 break  # everything is there
+            if run is not None:
+                check_not_refused(run, campaign)
             subprocess.run(
                 [sys.executable, "-m", "valenceflow.cli.main", "retry", str(campaign), *ENGINE],
                 capture_output=True,
                 check=False,
             )
-            run = valenceflow("run", str(campaign), *ENGINE)
+            run = start_run(campaign)
             time.sleep(generator.uniform(2.0, 6.0))
         if targets[-1] == BUILDER:
             killed = kill_builder(campaign, generator)

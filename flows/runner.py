@@ -104,15 +104,20 @@ def refuse_lost_store(campaign: Campaign) -> None:
 def reach_store(campaign: Campaign) -> None:
     """Connect to the store that `store:` names, so that one that is not there is said before anything is written.
 
+    A file in the campaign's own folder is not looked for: the folder is still to be made.
+
     Raises
     ------
     ValueError, or what the store's library raises
         If it cannot be reached.
     """
-    if campaign.file.store is not None:
-        stores = campaign_stores(campaign)
-        stores.collection("campaigns")
-        stores.close()
+    if campaign.file.store is None:
+        return
+    stores = campaign_stores(campaign)
+    if not campaign.folder.exists() and campaign.folder in Path(stores.place).parents:
+        return
+    stores.collection("campaigns")
+    stores.close()
 
 
 def make_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from valenceflow.flows.campaign_file import read_campaign
-from valenceflow.flows.runner import make_folder, plan, prepare
+from valenceflow.flows.runner import make_folder, plan, prepare, reach_store
 from valenceflow.stores.connect import sqlite_stores
 from valenceflow.stores.inbox import InboxStore
 from valenceflow.stores.sqlite import SQLiteStore, SQLiteStoreError
@@ -80,6 +80,18 @@ def test_doctor_tells_of_a_store_of_another_campaign(tmp_path, started, call):
     assert not check["ok"]
     assert "holds campaign other, not small" in check["found"]
     assert "valenceflow rebuild" in check["remedy"]
+
+
+def test_a_store_in_the_campaigns_own_folder_waits_for_the_folder_and_one_elsewhere_does_not(tmp_path, write_campaign):
+    for name, folder in (("own.yaml", "small"), ("elsewhere.yaml", "gone")):
+        (tmp_path / name).write_text(
+            f"docs_store: &d {{type: SQLiteStore, path: {folder}/store.sqlite, collection: jobs}}\n"
+            "additional_stores: {data: {<<: *d, collection: data, indexes: [job_uuid]}}\n"
+        )
+    reach_store(read_campaign(write_campaign(tmp_path, store="own.yaml")))
+    with pytest.raises(SQLiteStoreError, match="gone does not exist"):
+        reach_store(read_campaign(write_campaign(tmp_path, store="elsewhere.yaml")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["campaign.yaml", "elsewhere.yaml", "own.yaml"]
 
 
 def test_a_lost_store_is_not_silently_begun_anew(tmp_path, started, refused, call):
