@@ -1,0 +1,216 @@
+"""Hulls as named points, and how two of them agree: stable sets, residuals, mean absolute error (paper Fig. 6).
+
+A hull comes from calculations of one engine and protocol, or from the scores of a potential; energies are relative to
+the end members (Eq. 1), meV per formula unit, and never of two engines or protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..potentials.evaluation.scores import HullScore, ModelScores
+from ..stores.relative_energy import EV_TO_MEV, hull_energies, relative_energies
+
+ON_HULL = 1e-6
+"""meV per formula unit: what lies no higher is stable."""
+
+RUN = "valenceflow run CAMPAIGN.yaml"
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Hull:
+    """Structures over composition and the lower hull between the end members.
+
+    Attributes
+    ----------
+    names : (n,) what structures of two hulls are matched by: joint keys, or names of a data set.
+    x : (n,) working-ion fractions.
+    energies : (n,) relative to the end members (Eq. 1), meV per formula unit.
+    source : engine and protocol, or the potential, as figures say it.
+    """
+
+    names: tuple[str, ...]
+    x: Floats
+    energies: Floats
+    source: str
+
+    @property
+    def above(self) -> Floats:
+        """(n,) energy above the hull, meV per formula unit."""
+        height: Floats = np.maximum(self.energies - hull_energies(self.x, self.energies), 0.0)
+        return height
+
+    @property
+    def stable(self) -> tuple[str, ...]:
+        """Names of the structures on the hull, by composition."""
+        on, order = self.above < ON_HULL, np.argsort(self.x, kind="stable")
+        return tuple(self.names[i] for i in order if on[i])
+
+    @property
+    def vertices(self) -> tuple[Floats, Floats]:
+        """Fractions and energies of the hull's corners, ascending; of degenerate structures one."""
+        on = self.above < ON_HULL
+        x, first = np.unique(self.x[on], return_index=True)
+        return x, self.energies[on][first]
+
+
+def make_hull(names: Sequence[str], x: ArrayLike, energies_per_fu: ArrayLike, source: str, run: str = RUN) -> Hull:
+    """Make a hull from total energies.
+
+    Parameters
+    ----------
+    names, x : (n,) of the structures; x from 0 to 1.
+    energies_per_fu : (n,) total energies, eV per formula unit; the lowest at x = 0 and x = 1 are the end members'.
+    source : whose energies.
+    run : command that computes what is missing, for the message.
+
+    Raises
+    ------
+    ValueError
+        If an energy is not finite, an end member is missing (which, and the command that makes it), or there is one
+        composition only.
+    """
+    fractions, energies = np.asarray(x, dtype=float), np.asarray(energies_per_fu, dtype=float)
+    if wrong := [name for name, energy in zip(names, energies, strict=True) if not np.isfinite(energy)]:
+        raise ValueError(f"{source}: the energy of {', '.join(wrong[:4])} is no number; leave out what has failed")
+    missing = [f"x = {end:g}" for end in (0.0, 1.0) if not (fractions == end).any()]
+    if missing:
+        raise ValueError(
+            f"{source}: no energy that counts at {' and '.join(missing)}, so there is no hull; with "
+            f"`end_members: true` in the campaign file, `{run}` makes what is missing"
+        )
+    if not ((fractions > 0) & (fractions < 1)).any():
+        raise ValueError(f"{source}: nothing lies between the end members; add fractions to the campaign, then `{run}`")
+    e_full, e_empty = (float(energies[fractions == end].min()) for end in (1.0, 0.0))
+    relative = EV_TO_MEV * relative_energies(energies, fractions, e_full, e_empty)
+    return Hull(tuple(names), fractions, relative, source)
+
+
+def source_of(calculations: Sequence[Mapping[str, Any]]) -> str:
+    """Engine and protocol of calculations, as figures say them.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or hosts, engines or protocols are mixed; the ones found are named.
+    """
+    if not calculations:
+        raise ValueError("no calculation counts yet; `valenceflow status CAMPAIGN.yaml` says what is missing")
+    for name, option in (("host", "--store"), ("engine", "--engine"), ("protocol_hash", "--store")):
+        kinds = sorted({str(c[name]) for c in calculations})
+        if len(kinds) > 1:
+            what = name.removesuffix("_hash")
+            raise ValueError(
+                f"energies of the {what}s {', '.join(kinds)} do not compare; take one ({option}, or one campaign)"
+            )
+    first = calculations[0]
+    return f"{first['engine']}, protocol {first['protocol']}"
+
+
+def hull_of_calculations(calculations: Sequence[Mapping[str, Any]], run: str = RUN) -> Hull:
+    """Hull of what counts among calculations; structures are named by the ordering that they have.
+
+    Parameters
+    ----------
+    calculations : ChargeOrderedCalculationDocs as dicts, of one host, engine and protocol.
+    run : command that computes what is missing.
+
+    Raises
+    ------
+    ValueError
+        As in `make_hull` and `source_of`.
+    """
+    good = [c for c in calculations if c["counts"] and c["energy_per_fu"] is not None]
+    source = source_of(good)
+    names = [str(c["achieved_key"] or c["intended_key"]) for c in good]
+    return make_hull(names, [c["fraction"] for c in good], [c["energy_per_fu"] for c in good], source, run)
+
+
+def hulls_of_scores(scores: ModelScores, score: HullScore) -> tuple[Hull, Hull]:
+    """(reference, model): the two hulls of one score of a potential."""
+    x = np.array(score.fractions)
+    names = tuple(score.names)
+    reference = Hull(names, x, np.array(score.reference), f"{scores.engine}, data set {scores.data_set}")
+    return reference, Hull(names, x, np.array(score.model), scores.model)
+
+
+@dataclass(frozen=True, eq=False)
+class HullAgreement:
+    """A second hull held against a first one, over the structures that both have.
+
+    Attributes
+    ----------
+    names, x : (n,) structures between the end members, which define both scales and are no test.
+    residuals : (n,) second minus first relative energy, meV per formula unit.
+    mae, rmse, largest : of the residuals, meV per formula unit.
+    mae_above_hull : mean absolute error of the energy above the hull, each above its own, meV per formula unit.
+    stable_in_both, only_in_first, only_in_second : names on the hulls, end members left out.
+    only_one_has : structures left out, as the other hull lacks them.
+    """
+
+    names: tuple[str, ...]
+    x: Floats
+    residuals: Floats
+    mae: float
+    rmse: float
+    largest: float
+    mae_above_hull: float
+    stable_in_both: tuple[str, ...]
+    only_in_first: tuple[str, ...]
+    only_in_second: tuple[str, ...]
+    only_one_has: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
+
+
+def hull_agreement(first: Hull, second: Hull) -> HullAgreement:
+    """Agreement of two hulls; of structures with one name the lowest counts.
+
+    Raises
+    ------
+    ValueError
+        If they have no structure in common between the end members, or one name has two compositions.
+    """
+    here, there = _lowest(first), _lowest(second)
+    both = [name for name in here if name in there]
+    for name in both:
+        if abs(first.x[here[name]] - second.x[there[name]]) > 1e-9:
+            raise ValueError(f"{name} lies at x = {first.x[here[name]]:g} in one hull, {second.x[there[name]]:g} in the other")
+    names = tuple(name for name in both if 0 < first.x[here[name]] < 1)
+    if not names:
+        raise ValueError(f"{first.source} and {second.source} have no structure in common between the end members")
+    i, j = [here[name] for name in names], [there[name] for name in names]
+    residuals = second.energies[j] - first.energies[i]
+    heights = second.above[j] - first.above[i]
+    stable = [{n for n in hull.stable if n in names} for hull in (first, second)]
+    by_x = sorted(names, key=lambda name: (first.x[here[name]], name))
+    return HullAgreement(
+        names=names,
+        x=first.x[i],
+        residuals=residuals,
+        mae=float(np.abs(residuals).mean()),
+        rmse=float(np.sqrt((residuals**2).mean())),
+        largest=float(np.abs(residuals).max()),
+        mae_above_hull=float(np.abs(heights).mean()),
+        stable_in_both=tuple(n for n in by_x if n in stable[0] & stable[1]),
+        only_in_first=tuple(n for n in by_x if n in stable[0] - stable[1]),
+        only_in_second=tuple(n for n in by_x if n in stable[1] - stable[0]),
+        only_one_has=len(here) + len(there) - 2 * len(both),
+    )
+
+
+def _lowest(hull: Hull) -> dict[str, int]:
+    """Name -> place of its lowest structure."""
+    found: dict[str, int] = {}
+    for place in np.argsort(hull.energies, kind="stable"):
+        found.setdefault(hull.names[place], int(place))
+    return found
