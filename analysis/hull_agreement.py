@@ -184,7 +184,9 @@ def hull_agreement(first: Hull, second: Hull) -> HullAgreement:
     both = [name for name in here if name in there]
     for name in both:
         if abs(first.x[here[name]] - second.x[there[name]]) > 1e-9:
-            raise ValueError(f"{name} lies at x = {first.x[here[name]]:g} in one hull, {second.x[there[name]]:g} in the other")
+            raise ValueError(
+                f"{name} lies at x = {first.x[here[name]]:g} in one hull, {second.x[there[name]]:g} in the other"
+            )
     names = tuple(name for name in both if 0 < first.x[here[name]] < 1)
     if not names:
         raise ValueError(f"{first.source} and {second.source} have no structure in common between the end members")

@@ -41,8 +41,10 @@ def calculations(names: list[str], x: np.ndarray, energies: np.ndarray) -> list[
         "working_key": "w", "multiplicity": 1, "counts": True, "in_statistics": True, "sample_weight": "arrangements",
         "n_atoms": 160, "formula_units": SITES, "working_ion": "Na",
     }  # fmt: skip
-    rows = zip(names, x.tolist(), energies.tolist(), strict=True)
-    return [{**common, "calculation_id": n, "configuration_id": n, "fraction": f, "energy_per_fu": e} for n, f, e in rows]
+    return [
+        {**common, "calculation_id": n, "configuration_id": n, "fraction": f, "energy_per_fu": e}
+        for n, f, e in zip(names, x.tolist(), energies.tolist(), strict=True)
+    ]
 
 
 def pymatgen_heights(names: list[str], x: np.ndarray, energies: np.ndarray) -> dict[str, float]:

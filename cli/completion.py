@@ -81,6 +81,25 @@ def complete_data_set(incomplete: str) -> list[str]:
     ]
 
 
+def complete_figure_source(incomplete: str) -> list[str]:
+    """Campaigns, files of scores, and folders, which may hold scores or a search."""
+    folder = incomplete[: incomplete.rfind("/") + 1]
+    scores = [f"{folder}{entry.name}" for entry in _entries(incomplete) if entry.name.endswith("scores.json")]
+    return [*complete_campaign(incomplete), *scores, *_starting(incomplete, ["published"])]
+
+
+FIGURES = (
+    "fig1", "fig2a", "fig2b", "fig2c", "fig3", "fig4", "fig5a", "fig5b", "fig5c", "fig5d", "fig6", "fig7", "fig8",
+    "fig9", "table1", "table2",
+)  # fmt: skip
+"""Names in `analysis.paper_figures`, which takes seconds to import; a test holds the two against each other."""
+
+
+def complete_figure(incomplete: str) -> list[str]:
+    """Figures and tables of the paper."""
+    return _starting(incomplete, FIGURES)
+
+
 def complete_couple(incomplete: str) -> list[str]:
     """Shipped couples."""
     return _starting(incomplete, _names_in("couples.yaml"))

@@ -17,6 +17,7 @@ from . import (
     doctor,
     evaluate,
     export,
+    figures,
     ingest,
     init,
     orderings,
@@ -74,6 +75,7 @@ app.command(name="query")(query.query)
 app.command(name="export")(export.export)
 app.command(name="relax")(relax.relax)
 app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="figures")(figures.figures)
 app.command(name="train")(train.train)
 app.command(name="models")(train.models)
 app.add_typer(search.app, name="search")

@@ -14,9 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..analysis.figures.style import said_source
+from ..analysis.figures.thermodynamics import evenly, thermodynamics_figure
 from ..analysis.relative_energy import EV_TO_MEV
 from ..analysis.thermodynamics import BOLTZMANN, Floats, Thermodynamics, free_energy_hull
-from ..analysis.thermodynamics_figures import evenly, said_source, thermodynamics_figure
 from ..inputs.orderings.catalogue import OrderingCatalogue
 from ..inputs.orderings.expansion import ClusterExpansion
 from ..inputs.whole_files import written_whole

@@ -182,3 +182,15 @@ def _text_of(path: Path) -> str:
         return yaml_text(path)
     except FileNotFoundError as err:
         raise ValueError(f"{path}: no such file of couples; check `couples:`") from err
+
+
+def state_names(couple: RedoxCouple) -> tuple[str, str]:
+    """Names of the low and the high state, as figures and scores call them.
+
+    Examples
+    --------
+    >>> state_names(get_couple("Fe2+/Fe3+"))
+    ('Fe2+', 'Fe3+')
+    """
+    low, high = (f"{couple.element}{state.oxidation_state}+" for state in (couple.low, couple.high))
+    return low, high

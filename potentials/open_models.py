@@ -51,6 +51,11 @@ class ModelChoice:
         """What tables call it."""
         return " + ".join(Path(name).name for name in self.names)
 
+    @property
+    def kind(self) -> str:
+        """Model chgnet, mace or cpainn; of an ensemble of several all of them."""
+        return " + ".join(sorted({_kind(name) for name in self.names}))
+
     def open(self, states: str | StateSource = OXIDATION_STATE) -> ChargeStateCalculator:
         """The calculator; errors as `open_models`."""
         models, species_map = open_models(self.names, self.device, self.dtype)
@@ -107,6 +112,12 @@ def _open(name: str, device: str, dtype: str | None) -> tuple[Calculator, Specie
         model = CPaiNNCalculator.from_file(path, getattr(torch, dtype or "float64"), device)
         return model, model.trained.species_map
     raise ValueError(f"{path}: no such model; train one with `valenceflow train`, or say {PRETRAINED}")
+
+
+def _kind(name: str) -> str:
+    if name == PRETRAINED:
+        return "chgnet"
+    return read_model(Path(name)).kind if Path(name).is_dir() else "cpainn"
 
 
 def _pretrained_chgnet(device: str) -> Calculator:

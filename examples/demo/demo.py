@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from valenceflow.analysis.figures import formula_text, ordering_energies
+from valenceflow.analysis.figures.energies import formula_text, ordering_energies
 from valenceflow.cli.results import calculations_of
 from valenceflow.stores.connect import STORE_FILE, sqlite_stores
 from valenceflow.stores.relations import LOST

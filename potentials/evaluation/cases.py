@@ -204,6 +204,14 @@ def _case(
     return OrderingCase(last.lineage, couple, last, first, found, found.site_map.redox_atoms(found.cell))
 
 
+def lowest_mixed(cases: Sequence[OrderingCase]) -> OrderingCase | None:
+    """The reference's lowest structure of two charge states per atom; where there are any, with two sites of either."""
+    mixed = [case for case in cases if case.mixed]
+    # That states stand apart, and where they are, is a matter of several sites of each.
+    mixed = [case for case in mixed if 2 <= case.high.sum() <= len(case.high) - 2] or mixed
+    return min(mixed, key=lambda case: case.reference.energy / len(case.reference.atoms), default=None)
+
+
 def moments_of(frame: ReferenceFrame, sites: NDArray[np.int_]) -> FloatArray | None:
     """(n_redox,) absolute moments of a frame's redox atoms, muB."""
     return None if frame.magmoms is None else np.abs(frame.magmoms[sites])

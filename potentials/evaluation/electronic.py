@@ -10,7 +10,7 @@ import numpy as np
 from ...inputs.species import OXIDATION_STATE, FloatArray
 from ..calculator import ChargeStateCalculator
 from ..embeddings import last_layer, nearest_centroid, principal_components, silhouette
-from .cases import OrderingCase, moments_of
+from .cases import OrderingCase, lowest_mixed, moments_of
 from .errors import atom_names
 from .orderings import confusion, most_outlying
 from .relaxed import RelaxedCase, converged, site_moments
@@ -63,13 +63,10 @@ def _moment_set(kind: str, found: Sequence[tuple[OrderingCase, FloatArray | None
 
 
 def embedding_scores(cases: Sequence[OrderingCase], calculator: ChargeStateCalculator) -> list[EmbeddingScore]:
-    """Of the lowest mixed structure of the reference, per formula unit or, without a host, per atom."""
-    mixed = [case for case in cases if case.mixed]
-    # Separation is a matter of several sites of either state.
-    mixed = [case for case in mixed if 2 <= case.high.sum() <= len(case.high) - 2] or mixed
-    if not mixed:
+    """Of the lowest mixed structure of the reference."""
+    case = lowest_mixed(cases)
+    if case is None:
         return []
-    case = min(mixed, key=lambda case: case.reference.energy / len(case.reference.atoms))
     features, layer = last_layer(calculator, case.reference.atoms)
     sites = features[case.redox_atoms]
     points, shares = principal_components(sites)

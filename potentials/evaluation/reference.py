@@ -106,6 +106,11 @@ class ReferenceSet:
         """What computed its frames."""
         return str(self.manifest["engine"])
 
+    @property
+    def protocol(self) -> str:
+        """Protocol of its frames by name, or by hash where it has no name; empty where neither is said."""
+        return str(self.manifest.get("protocol") or self.manifest.get("protocol_hash") or "")
+
     def sides(self, wanted: str) -> tuple[str, ...]:
         """Sides by name: train, valid, test or all.
 

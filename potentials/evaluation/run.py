@@ -11,6 +11,7 @@ from .cases import OrderingCase, couple_of, ordering_cases
 from .electronic import embedding_scores, moment_sets
 from .errors import Predictions, error_scores
 from .frames import predict_frames
+from .reached import reached_orderings
 from .reference import ReferenceSet
 from .relaxed import achieved, hulls, judge_moments, rankings, relax_cases
 from .scores import ModelScores
@@ -68,11 +69,13 @@ def evaluate_model(
     }
     return ModelScores(
         model=choice.title,
+        kind=choice.kind,
         model_fingerprint=choice.fingerprint(),
         charge_states=calculator.species_map.knows_charge_states,
         data_set=data.title,
         data_set_checksum=data.checksum,
         engine=data.engine,
+        protocol=data.protocol,
         side=told.side,
         settings=told.as_dict(),
         errors=error_scores(predictions),
@@ -81,6 +84,9 @@ def evaluate_model(
         moments=moment_sets(cases, relaxed, calculator),
         hull=[h for start, done in relaxed.items() for h in hulls(start, done)],
         embeddings=embedding_scores(cases, calculator),
+        reached=[
+            r for start, done in relaxed.items() for r in reached_orderings(start, done, data.engine, judged[start])
+        ],
         left_out=dict(left_out),
     ), predictions
 

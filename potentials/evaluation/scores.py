@@ -107,17 +107,41 @@ class EmbeddingScore(_Document):
     nearest_centroid: float | None = Field(description="share of sites nearest to their own state's centroid, left out")
 
 
+class ReachedOrdering(_Document):
+    """Where the reference's lowest mixed structure went under the model, and its ordering there (Fig. 7)."""
+
+    structure: str
+    start: Start
+    symbols: list[str] = Field(description="(n_atoms,) real elements of the model's minimum")
+    lattice: list[list[float]] = Field(description="(3, 3) rows are cell vectors, A")
+    frac_coords: list[list[float]] = Field(description="(n_atoms, 3)")
+    redox_atoms: list[int] = Field(description="(n_redox,) in host order")
+    reference_symbols: list[str]
+    reference_lattice: list[list[float]]
+    reference_frac_coords: list[list[float]]
+    reference_redox_atoms: list[int]
+    told: list[bool] = Field(description="(n_redox,) sites that the reference has in the high state")
+    high: list[bool] | None = Field(description="(n_redox,) sites that the model has there; None: could not be read")
+    states: list[str] = Field(description="names of the low and the high state, e.g. Fe2+, Fe3+")
+    judge: Judge
+    relation: Literal["kept", "equivalent", "moved", "not read"] = Field(
+        description="to the reference's ordering; equivalent: a symmetry image of it"
+    )
+
+
 class ModelScores(_Document):
     """All scores of one model (or ensemble) on one data set: `scores.json`."""
 
     document: Literal["ModelScores"] = "ModelScores"
     version: int = 1
     model: str
+    kind: str = Field(default="", description="chgnet, mace or cpainn: what models with and without states share")
     model_fingerprint: str
     charge_states: bool
     data_set: str
     data_set_checksum: str
     engine: str
+    protocol: str = Field(default="", description="of the data set; empty where it does not say")
     side: str
     settings: dict[str, object] = Field(description="starts, rattle, seed, fmax, steps")
     errors: list[ErrorScore]
@@ -126,4 +150,5 @@ class ModelScores(_Document):
     moments: list[MomentSet]
     hull: list[HullScore]
     embeddings: list[EmbeddingScore]
+    reached: list[ReachedOrdering] = Field(default_factory=list)
     left_out: dict[str, int] = Field(description="reason -> structures or frames that no score could take")

@@ -67,7 +67,8 @@ def test_a_hull_agrees_with_itself_and_what_one_lacks_is_counted():
     hull = make_hull(NAMES, X, energies(1), "vasp")
     same = hull_agreement(hull, hull)
     assert same.mae == same.mae_above_hull == 0
-    assert not same.only_in_first and not same.only_in_second
+    assert not same.only_in_first
+    assert not same.only_in_second
     short = make_hull(NAMES[:10], X[:10], energies(1)[:10], "vasp")
     assert hull_agreement(hull, short).only_one_has == len(X) - 10
 
@@ -79,11 +80,11 @@ def test_mixed_engines_missing_ends_one_composition_and_numbers_that_are_none_ar
         hull_of_calculations([*ends, {**half, "engine": "rehearsal:springs"}])
     with pytest.raises(ValueError, match="protocols p, q do not compare"):
         hull_of_calculations([*ends, {**half, "protocol_hash": "q"}])
-    with pytest.raises(ValueError, match="no energy that counts at x = 0.*`valenceflow run my.yaml` makes"):
+    with pytest.raises(ValueError, match=r"no energy that counts at x = 0.*`valenceflow run my.yaml` makes"):
         hull_of_calculations([ends[0], half], "valenceflow run my.yaml")
     with pytest.raises(ValueError, match="nothing lies between the end members"):
         hull_of_calculations(ends)
-    with pytest.raises(ValueError, match="the energy of 3.5 is no number"):
+    with pytest.raises(ValueError, match=r"the energy of 3\.5 is no number"):
         hull_of_calculations([*ends, {**half, "energy_per_fu": float("nan")}])
     with pytest.raises(ValueError, match="no calculation counts yet"):
         hull_of_calculations([{**half, "counts": False}])

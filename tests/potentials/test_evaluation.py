@@ -64,6 +64,19 @@ def test_errors_are_told_by_composition_step_and_species_and_sum_up(own):
     assert {score.value for score in forces if score.group == "step"} == {"relax"}
 
 
+def test_scores_say_kind_protocol_and_where_the_lowest_mixed_structure_went(own, plain, data):
+    for (scores, _), states in ((own, True), (plain, False)):
+        assert (scores.kind, scores.protocol, scores.charge_states) == (scores.kind, data.protocol, states)
+        assert scores.kind in ("cpainn", "chgnet", "mace")
+        (reached,) = scores.reached
+        assert reached.structure == scores.embeddings[0].structure
+        assert [reached.symbols[site] for site in reached.redox_atoms] == ["Fe"] * 4
+        assert [reached.reference_symbols[site] for site in reached.reference_redox_atoms] == ["Fe"] * 4
+        assert sum(reached.told) == 2
+        assert reached.states == ["Fe2+", "Fe3+"]
+        assert reached.relation in ("kept", "equivalent", "moved", "not read")
+
+
 def test_its_own_energies_rank_perfectly_and_lie_on_its_own_hull(own):
     scores, _ = own
     groups = {ranking.group: ranking for ranking in scores.rankings}

@@ -5,7 +5,14 @@ import io
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from valenceflow.analysis.figures import MAX_SHIFT, STYLES, formula_text, mark_size, ordering_energies, side_by_side
+from valenceflow.analysis.figures.energies import (
+    MAX_SHIFT,
+    STYLES,
+    formula_text,
+    mark_size,
+    ordering_energies,
+    side_by_side,
+)
 
 
 def calculation(fraction, energy, relation="kept", passed=True, engine="rehearsal:springs"):

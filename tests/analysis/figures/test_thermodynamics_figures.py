@@ -3,13 +3,9 @@
 import numpy as np
 import pytest
 from valenceflow.analysis.distributions import energy_distribution
+from valenceflow.analysis.figures.style import said_source
+from valenceflow.analysis.figures.thermodynamics import distribution_figure, evenly, thermodynamics_figure
 from valenceflow.analysis.thermodynamics import BOLTZMANN, EnergyLevels, thermodynamics
-from valenceflow.analysis.thermodynamics_figures import (
-    distribution_figure,
-    evenly,
-    said_source,
-    thermodynamics_figure,
-)
 
 KELVIN = np.geomspace(50, 2000, 30)
 

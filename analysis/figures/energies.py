@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from .relative_energy import relative_energies_mev
+from ..relative_energy import relative_energies_mev
+from .style import said_source
 
 # Okabe and Ito's colours; each relation has a shape and a darkness of its own as well, for prints in grey.
 STYLES = {
@@ -76,9 +77,8 @@ def ordering_energies(calculations: Sequence[Mapping[str, Any]], working_ion: st
     _counts(axes, shown)
     if shifts.any():
         axes.set_xlabel(f"{axes.get_xlabel()} (marks of nearly one energy stand side by side)")
-    engine = shown[0]["engine"]
-    warning = "REHEARSAL, not DFT: " if engine.startswith("rehearsal") else ""
-    axes.set_title(f"{title}\n{warning}{engine}, protocol {shown[0]['protocol']}", fontsize=9, pad=14)
+    source = said_source(f"{shown[0]['engine']}, protocol {shown[0]['protocol']}")
+    axes.set_title(f"{title}\n{source}", fontsize=9, pad=14)
     # Below the axes: it covers no mark, however many there are.
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, columnspacing=1.2, handletextpad=0.2)
     return figure

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from .distributions import EnergyDistribution
-from .relative_energy import EV_TO_MEV
-from .thermodynamics import BOLTZMANN, Thermodynamics, free_energy_hull
+from ..distributions import EnergyDistribution
+from ..relative_energy import EV_TO_MEV
+from ..thermodynamics import BOLTZMANN, Thermodynamics, free_energy_hull
 
 # Okabe and Ito's colours; dashes tell the lines apart in grey.
 LINES: tuple[tuple[str, Any], ...] = (
@@ -138,12 +138,6 @@ def distribution_figure(found: EnergyDistribution, title: str) -> Figure:
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     axes.set_title(f"{title}\n{len(found.energies)} orderings, means over {found.per}", fontsize=9)
     return figure
-
-
-def said_source(engine_and_protocol: str) -> str:
-    """Engine and protocol for a title; rehearsals are said not to be DFT."""
-    warning = "REHEARSAL, not DFT: " if engine_and_protocol.startswith("rehearsal") else ""
-    return f"{warning}{engine_and_protocol}"
 
 
 def evenly(length: int, number: int) -> list[int]:

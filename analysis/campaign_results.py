@@ -1,0 +1,110 @@
+"""What a campaign has found, read from its stores once: calculations of one engine, host cell, couple.
+
+Figures, hulls, voltages and reports start here. Nothing of two hosts, engines or protocols is taken together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pymatgen.core import Structure
+
+from ..inputs.charge_states import RedoxCouple
+from ..inputs.hosts import Host
+from ..inputs.supercells import HostSupercell
+from .hull_agreement import RUN, Hull, hull_of_calculations, source_of
+
+if TYPE_CHECKING:
+    from ..stores.connect import Stores
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class CampaignResults:
+    """Calculations of one campaign by one engine, with what their configurations say.
+
+    Attributes
+    ----------
+    name : of the campaign.
+    cell, couple : host's supercell and redox couple.
+    calculations : latest attempts with an energy, by fraction and energy; `working_bits` of the configuration is added.
+    source : engine and protocol, as figures say them.
+    run : command that computes what is missing.
+    """
+
+    name: str
+    cell: HostSupercell
+    couple: RedoxCouple
+    calculations: list[dict[str, Any]]
+    source: str
+    run: str = RUN
+
+    @property
+    def engine(self) -> str:
+        """What computed it."""
+        return str(self.calculations[0]["engine"])
+
+    @property
+    def counting(self) -> list[dict[str, Any]]:
+        """Calculations that count."""
+        return [c for c in self.calculations if c["counts"]]
+
+    def hull(self) -> Hull:
+        """Hull of what counts; errors as in `hull_of_calculations`."""
+        return hull_of_calculations(self.calculations, self.run)
+
+
+def read_campaign_results(
+    stores: Stores, campaign: str | None = None, engine: str | None = None, run: str = RUN
+) -> CampaignResults:
+    """Read a campaign from its stores.
+
+    Parameters
+    ----------
+    stores : where it is.
+    campaign : its name; None: the only one there.
+    engine : full name; None: the only one that has energies.
+    run : command that computes what is missing, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there is no such campaign or no energy, or several campaigns, engines or protocols to choose of.
+    """
+    document = _campaign(stores, campaign)
+    name = document["campaign"]
+    found = stores.collection("calculations").query({"campaign": name, "latest": True})
+    calculations = [c for c in found if c.get("energy_per_fu") is not None]
+    if engine is None and len(engines := sorted({c["engine"] for c in calculations})) > 1:
+        raise ValueError(f"campaign {name} has energies of {' and '.join(engines)}, which do not compare: say --engine")
+    calculations = [c for c in calculations if engine in (None, c["engine"])]
+    if not calculations:
+        whose = f" of {engine}" if engine else ""
+        raise ValueError(f"campaign {name} has no energy{whose} yet; `{run}` computes them")
+    source = source_of(calculations)
+    bits = {
+        c["configuration_id"]: c["working_bits"]
+        for c in stores.collection("configurations").query({"campaign": name}, ["configuration_id", "working_bits"])
+    }
+    merged = [{**c, "working_bits": bits[c["configuration_id"]]} for c in calculations]
+    merged.sort(key=lambda c: (-c["fraction"], c["energy_per_fu"]))
+    host = document["host"]
+    cell = HostSupercell.build(
+        Host.model_validate({**host, "structure": Structure.from_dict(host["structure"])}), document["supercell"]
+    )
+    return CampaignResults(name, cell, RedoxCouple.model_validate(document["couple"]), merged, source, run)
+
+
+def _campaign(stores: Stores, campaign: str | None) -> dict[str, Any]:
+    criteria = {} if campaign is None else {"campaign": campaign}
+    found = list(stores.collection("campaigns").query(criteria))
+    if len(found) > 1:
+        names = ", ".join(sorted(c["campaign"] for c in found))
+        raise ValueError(f"{stores.place} holds the campaigns {names}: name one by its CAMPAIGN.yaml")
+    if not found:
+        which = "no campaign" if campaign is None else f"no campaign {campaign}"
+        raise ValueError(f"{stores.place} holds {which}; start one with `valenceflow run`")
+    return dict(found[0])
