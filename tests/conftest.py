@@ -6,6 +6,7 @@ The stand-in is chosen here, before atomate2 and pymatgen are imported anywhere:
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ os.environ.update(
     ATOMATE2_VASP_GAMMA_CMD=rehearsal_command("springs"),
     PMG_VASP_PSP_DIR=str(STUB_POTCARS),
 )
+# A shell without job control has its background processes ignore Ctrl-C, and they hand that on to all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A person's own settings must not decide what a test sees.
 for name in ("JOBFLOW_CONFIG_FILE", "ATOMATE2_CONFIG_FILE", "VALENCEFLOW_REHEARSAL_ENGINE"):
     os.environ.pop(name, None)
