@@ -94,6 +94,7 @@ def _wanted(only: Sequence[str] | None, known: Sequence[str]) -> list[str]:
 def _read(given: Sequence[str], engine: str | None) -> Sources:
     """Whatever each source is."""
     from ..analysis.paper_figures import Sources  # noqa: PLC0415
+    from ..potentials.evaluation.scores import read_scores  # noqa: PLC0415
 
     campaigns: list[CampaignResults] = []
     scores: list[ModelScores] = []
@@ -135,26 +136,6 @@ def read_results(path: Path, engine: str | None) -> CampaignResults:
         return read_campaign_results(stores, name, full, f"valenceflow run {path}")
     finally:
         stores.close()
-
-
-def read_scores(path: Path) -> ModelScores:
-    """Scores that `evaluate` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing, or holds something else.
-    """
-    from pydantic import ValidationError  # noqa: PLC0415 - start-up
-
-    from ..potentials.evaluation.scores import ModelScores  # noqa: PLC0415
-
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; `valenceflow evaluate` writes scores.json")
-    try:
-        return ModelScores.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as err:
-        raise ValueError(f"{path}: holds no scores of a model; take a scores.json that `evaluate` wrote") from err
 
 
 def _search(folder: Path) -> SearchCourse:

@@ -69,9 +69,7 @@ def next_commands(
         lost, missing = sum(row.lost for row in mine), sum(row.missing for row in mine)
         failed = sum(row.states.get(FAILED, 0) + row.states.get(AUDIT_FAILED, 0) for row in mine)
         if lost:
-            yield Exact(f"{lost} lost, to look at: {command('query', campaign, engine, '--ordering', LOST_ORDERING)}")
-            yield "  to try again, by other ways with `on_lost_ordering: retry` in the campaign file:"
-            yield Exact(f"    {command('retry', campaign, engine, '--reason', LOST_ORDERING)}")
+            yield from lost_lines(lost, campaign, engine)
         queue = queues.get(engine)
         launch = () if queue is None else ("--launch", queue.launch.kind)
         to_start = missing
@@ -83,6 +81,19 @@ def next_commands(
             yield Exact(f"after a retry: {command('run', campaign, engine, *launch)}")
         if not missing and any(row.as_meant for row in mine):
             yield Exact(f"results: {command('query', campaign, engine)}")
+
+
+def lost_lines(number: int, campaign: Path, engine: str) -> Iterator[str]:
+    """What to do about lost orderings.
+
+    Parameters
+    ----------
+    number : how many there are.
+    campaign, engine : whose they are.
+    """
+    yield Exact(f"{number} lost, to look at: {command('query', campaign, engine, '--ordering', LOST_ORDERING)}")
+    yield "  to try again, by other ways with `on_lost_ordering: retry` in the campaign file:"
+    yield Exact(f"    {command('retry', campaign, engine, '--reason', LOST_ORDERING)}")
 
 
 def elsewhere_lines(rows: Sequence[FractionOverview]) -> Iterator[str]:

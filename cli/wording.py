@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from ..stores.relations import LOST
+from ..stores.relations import LOST_ORDERING as LOST_ORDERING
+from ..stores.relations import ordering_text as ordering_text
+from ..stores.relations import rehearsal_note as rehearsal_note
 
-AS_MEANT, LOST_ORDERING, AUDIT_FAILED, FAILED, MISSING = "as meant", "lost", "audit failed", "failed", "missing"
-"""What becomes of a configuration: completed with the ordering that was meant, completed with another one, ..."""
+AS_MEANT, AUDIT_FAILED, FAILED, MISSING = "as meant", "audit failed", "failed", "missing"
+"""What becomes of a configuration, beside `LOST_ORDERING`: completed with the ordering that was meant, ..."""
 
 SHORT_NAMES = {"x": "fraction", "meant": "intended_key", "achieved": "achieved_key", "ordering": "relation"}
 """Column -> the field of a calculation that it shows."""
@@ -24,11 +26,6 @@ def counted(number: int, what: str, plural: str | None = None) -> str:
     plural : for several, where it does not end in s.
     """
     return f"{number} {what if number == 1 else plural or f'{what}s'}"
-
-
-def ordering_text(relation: str) -> str:
-    """What became of an ordering; the three ways of losing it say so."""
-    return f"{LOST_ORDERING}: {relation}" if relation in LOST else relation
 
 
 def command(verb: str, campaign: Path, engine: str | None = None, *options: str) -> str:
@@ -47,8 +44,3 @@ def command(verb: str, campaign: Path, engine: str | None = None, *options: str)
 def shell_words(*words: str | Path) -> str:
     """Words quoted for the shell."""
     return shlex.join(str(word) for word in words)
-
-
-def rehearsal_note(engine: str) -> str:
-    """A warning wherever numbers of a stand-in are shown; empty for real engines."""
-    return "REHEARSAL, not DFT" if engine.startswith("rehearsal") else ""

@@ -78,9 +78,17 @@ def build_store_calculations(stores: Stores) -> int:
             ConfigurationDoc.model_validate({k: v for k, v in document.items() if k in ConfigurationDoc.model_fields})
             for document in found
         ]
-        host = campaign["host"]
-        cell = HostSupercell.build(
-            Host.model_validate({**host, "structure": Structure.from_dict(host["structure"])}), campaign["supercell"]
-        )
-        written += build_calculations(stores, cell, configurations)
+        written += build_calculations(stores, supercell_of(campaign), configurations)
     return written
+
+
+def supercell_of(campaign: Mapping[str, Any]) -> HostSupercell:
+    """The host's supercell that a campaign was started on.
+
+    Parameters
+    ----------
+    campaign : CampaignDoc as dict, with `host` and `supercell`.
+    """
+    host = campaign["host"]
+    structure = Structure.from_dict(host["structure"])
+    return HostSupercell.build(Host.model_validate({**host, "structure": structure}), campaign["supercell"])

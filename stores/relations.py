@@ -1,7 +1,23 @@
-"""Words for what became of an intended charge ordering. Imports nothing: commands that only look use it too."""
+"""Words for what became of an intended charge ordering, and for whose numbers they are.
+
+Imports nothing: commands that only look use it too.
+"""
 
 LOST = ("moved", "delocalised", "ambiguous")
 """The ordering that came out is not the one that was meant, or cannot be told."""
 
 COUNTING = ("kept", "equivalent", "measured")
 """The ordering is the one that was meant (or its symmetry image), or it was left free and could be read."""
+
+LOST_ORDERING = "lost"
+"""How the three ways of losing an ordering are called together."""
+
+
+def ordering_text(relation: str) -> str:
+    """What became of an ordering; the three ways of losing it say so."""
+    return f"{LOST_ORDERING}: {relation}" if relation in LOST else relation
+
+
+def rehearsal_note(engine: str) -> str:
+    """A warning wherever numbers of a stand-in are shown; empty for real engines."""
+    return "REHEARSAL, not DFT" if engine.startswith("rehearsal") else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Start = Literal["ideal", "rattled", "first"]
 Judge = Literal["moments", "judge", "bond valences"]
@@ -152,3 +153,23 @@ class ModelScores(_Document):
     embeddings: list[EmbeddingScore]
     reached: list[ReachedOrdering] = Field(default_factory=list)
     left_out: dict[str, int] = Field(description="reason -> structures or frames that no score could take")
+
+
+def read_scores(path: Path) -> ModelScores:
+    """Scores that `valenceflow evaluate` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, or holds something else.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; `valenceflow evaluate` writes scores.json")
+    try:
+        return ModelScores.model_validate_json(path.read_bytes())
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first["loc"] else ""
+        raise ValueError(
+            f"{path}: holds no scores of a model{where}; take a scores.json that `evaluate` wrote"
+        ) from err
