@@ -42,6 +42,13 @@ def complete_campaign(incomplete: str) -> list[str]:
     return found
 
 
+def complete_report(incomplete: str) -> list[str]:
+    """Campaigns, scores of models, and folders on the way to them."""
+    folder = incomplete[: incomplete.rfind("/") + 1]
+    scores = [f"{folder}{entry.name}" for entry in _entries(incomplete) if entry.name == "scores.json"]
+    return sorted([*complete_campaign(incomplete), *scores])
+
+
 def _is_campaign(path: Path) -> bool:
     try:
         return "\nworking_ion:" in "\n" + path.read_text(encoding="utf-8")

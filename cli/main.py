@@ -24,6 +24,7 @@ from . import (
     query,
     rebuild,
     relax,
+    report,
     run,
     search,
     status,
@@ -76,6 +77,7 @@ app.command(name="export")(export.export)
 app.command(name="relax")(relax.relax)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="figures")(figures.figures)
+app.command(name="report")(report.report)
 app.command(name="train")(train.train)
 app.command(name="models")(train.models)
 app.add_typer(search.app, name="search")

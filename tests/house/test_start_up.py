@@ -24,6 +24,7 @@ assert not heavy, heavy
         ["--help"],
         ["run", "--help"],
         ["status", "--help"],
+        ["report", "--help"],
         ["orderings", "rank", "--help"],
         ["relax", "--help"],
         ["evaluate", "--help"],

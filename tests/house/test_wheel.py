@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_PACKAGED = {"tests", "benchmarks", "docs", "examples", "build", "dist", ".venv", ".git"}
-SUFFIXES = {".py", ".yaml", ".typed", ".sbatch"}
+SUFFIXES = {".py", ".yaml", ".typed", ".sbatch", ".html", ".css", ".js"}
 
 
 @pytest.fixture(scope="module")
