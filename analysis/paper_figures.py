@@ -25,6 +25,7 @@ from .figures.search import search_figure
 from .figures.structures import structures_figure
 from .figures.style import said_source
 from .figures.thermodynamics import distribution_figure
+from .figures.voltages import voltages_figure
 from .hull_agreement import Hull
 from .model_results import (
     EnergyTable,
@@ -38,6 +39,7 @@ from .model_results import (
 from .moment_comparison import AXES, MomentSeries, Panel, model_moments, relaxation_moments, separation
 from .ordering_structures import lowest_structures, reached_structures, stable_structures
 from .search_course import SearchCourse
+from .voltages import campaign_voltages
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ class Sources:
     Attributes
     ----------
     campaign : results of one campaign; None without.
+    metal : its MetalReferenceDoc as a dict, where there is one; for voltages.
     scores : of potentials on one data set.
     searches : how searches went.
     published : make the tables of the paper's own numbers.
     """
 
     campaign: CampaignResults | None = None
+    metal: Mapping[str, Any] | None = None
     scores: tuple[ModelScores, ...] = ()
     searches: tuple[SearchCourse, ...] = ()
     published: bool = False
@@ -256,6 +260,12 @@ def _scatter(sources: Sources, title: str) -> MadeFigure:
     return MadeFigure(scatter_figure(rankings, title, source), rows, about)
 
 
+def _voltages(sources: Sources, title: str) -> MadeFigure:
+    found = campaign_voltages(sources.results, sources.metal)
+    about = {"source": found.source, "against": found.metal, "average_V": found.average}
+    return MadeFigure(voltages_figure(found, _of(sources.results, title)), found.rows(), about)
+
+
 def _table(charge_states: bool) -> Callable[[Sources, str], MadeFigure]:
     def make(sources: Sources, title: str) -> MadeFigure:
         if sources.published:
@@ -296,5 +306,6 @@ FIGURES: Mapping[str, tuple[str, Callable[[Sources, str], MadeFigure]]] = {
     "fig9": ("Energies of charge orderings", _scatter),
     "table1": ("Relative energies, eV per cell", _table(charge_states=False)),
     "table2": ("Relative energies, eV per cell", _table(charge_states=True)),
+    "voltages": ("Average voltages", _voltages),
 }
-"""Name -> title and what makes it; the paper's numbers."""
+"""Name -> title and what makes it: the paper's by their numbers, and voltages beyond it."""

@@ -97,7 +97,7 @@ def complete_figure_source(incomplete: str) -> list[str]:
 
 FIGURES = (
     "fig1", "fig2a", "fig2b", "fig2c", "fig3", "fig4", "fig5a", "fig5b", "fig5c", "fig5d", "fig6", "fig7", "fig8",
-    "fig9", "table1", "table2",
+    "fig9", "table1", "table2", "voltages",
 )  # fmt: skip
 """Names in `analysis.paper_figures`, which takes seconds to import; a test holds the two against each other."""
 

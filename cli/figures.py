@@ -41,7 +41,7 @@ def figures(
     to: Annotated[Path | None, typer.Option("--to", help="Folder for pictures and numbers.")] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="fig1 ... fig9, table1, table2; several with commas.", autocompletion=complete_figure),
+        typer.Option(help="fig1 ... fig9, table1, table2, voltages; with commas.", autocompletion=complete_figure),
     ] = None,
     engine: Annotated[
         str | None,
@@ -96,7 +96,7 @@ def _read(given: Sequence[str], engine: str | None) -> Sources:
     from ..analysis.paper_figures import Sources  # noqa: PLC0415
     from ..potentials.evaluation.scores import read_scores  # noqa: PLC0415
 
-    campaigns: list[CampaignResults] = []
+    campaigns: list[tuple[CampaignResults, dict[str, Any] | None]] = []
     scores: list[ModelScores] = []
     searches: list[SearchCourse] = []
     for name in given:
@@ -117,12 +117,14 @@ def _read(given: Sequence[str], engine: str | None) -> Sources:
             )
     if len(campaigns) > 1:
         raise ValueError(f"figures are of one campaign, got {len(campaigns)}; call it once for each")
-    return Sources(campaigns[0] if campaigns else None, tuple(scores), tuple(searches), PUBLISHED in given)
+    campaign, metal = campaigns[0] if campaigns else (None, None)
+    return Sources(campaign, metal, tuple(scores), tuple(searches), PUBLISHED in given)
 
 
-def read_results(path: Path, engine: str | None) -> CampaignResults:
-    """Results of a campaign file or a store; errors as in `analysis.campaign_results`."""
+def read_results(path: Path, engine: str | None) -> tuple[CampaignResults, dict[str, Any] | None]:
+    """Results of a campaign file or a store and its metal reference; errors as in `analysis.campaign_results`."""
     from ..analysis.campaign_results import read_campaign_results  # noqa: PLC0415 - pymatgen
+    from ..analysis.voltages import metal_reference  # noqa: PLC0415
     from ..flows.engines import engine_name  # noqa: PLC0415
 
     full = None if engine is None else engine_name(engine)
@@ -133,7 +135,8 @@ def read_results(path: Path, engine: str | None) -> CampaignResults:
         place = find_place(path, None)
         stores, name = place.stores, place.name
     try:
-        return read_campaign_results(stores, name, full, f"valenceflow run {path}")
+        results = read_campaign_results(stores, name, full, f"valenceflow run {path}")
+        return results, metal_reference(stores, results)
     finally:
         stores.close()
 

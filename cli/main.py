@@ -18,6 +18,7 @@ from . import (
     evaluate,
     export,
     figures,
+    hull,
     ingest,
     init,
     orderings,
@@ -76,6 +77,7 @@ app.command(name="query")(query.query)
 app.command(name="export")(export.export)
 app.command(name="relax")(relax.relax)
 app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="hull")(hull.hull)
 app.command(name="figures")(figures.figures)
 app.command(name="report")(report.report)
 app.command(name="train")(train.train)

@@ -108,8 +108,12 @@ def _hand_over(
 ) -> None:
     from ..flows.queues.launches import queue_kind  # noqa: PLC0415 - start-up
     from .queueing import hand_over_campaign  # noqa: PLC0415
+    from .tables import print_lines  # noqa: PLC0415
 
     hand_over_campaign(console, campaign, engine, queue_kind(launch), tuple(only), limit, fault)
+    if campaign.file.voltages:
+        here = command("run", campaign.path, engine, "--only", "metal")
+        print_lines(console, [f"the metal reference (one atom) is not handed over: {here}"])
 
 
 def retry(
@@ -163,25 +167,29 @@ def _run_here(
         worker_environment,
     )
     from ..flows.runner import make_folder, plan, prepare, reach_store  # noqa: PLC0415
+    from .metal import metal_of, run_metal  # noqa: PLC0415
     from .progress import progress_bar  # noqa: PLC0415
     from .tables import print_lines  # noqa: PLC0415
 
+    metal_plan, only = metal_of(campaign, engine, options.only)
     with progress_bar("choosing orderings") as tell:
-        planned = plan(campaign, engine, options.only, tell)
+        planned = plan(campaign, engine, only, tell)
     check_engine(campaign, engine, options.fault)
     check_launch_settings(campaign, engine, planned)
     reach_store(campaign)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):
-        prepared = prepare(campaign, engine, planned, options.only, options.limit)
+        limit = 0 if options.only and not only else options.limit
+        prepared = prepare(campaign, engine, planned, only, limit)
         print_lines(console, _first_lines(prepared, options.workers).splitlines())
-        if prepared.todo:
+        environment = worker_environment(campaign, engine, options.fault)
+        metal = metal_plan is None or run_metal(console, prepared, metal_plan, environment, options.limits)
+        if prepared.todo and not prepared.ended:
             from .watch import watch  # noqa: PLC0415 - start-up
 
-            environment = worker_environment(campaign, engine, options.fault)
             watch(console, prepared, options.workers, environment, options.limits)
     failed = _report(console, prepared)
-    return OUT_OF_TIME if prepared.out_of_time else FAILED if failed or prepared.disk_full else 0
+    return OUT_OF_TIME if prepared.out_of_time else FAILED if failed or prepared.disk_full or not metal else 0
 
 
 def _first_lines(prepared: Prepared, workers: int) -> str:

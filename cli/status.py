@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .metal import metal_line
 from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
 from .status_states import as_plain, cost_line, queue_lines, states_of, states_table, time_line
 from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, command, counted, rehearsal_note
@@ -70,6 +71,7 @@ class Overview:
     disk: str = ""
     queues: dict[str, QueueOverview] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
+    metals: list[dict[str, Any]] = field(default_factory=list)
 
     def rows_of(self, engine: str) -> list[FractionOverview]:
         """Its rows."""
@@ -97,8 +99,12 @@ class Overview:
             "states": {engine: {"where": where, **states} for engine, (where, states) in self.states.items()},
             "queues": {engine: as_plain(queue) for engine, queue in self.queues.items()},
             "cost": {engine: asdict(cost) for engine, cost in self.costs.items()},
+            "metal_references": [{name: m[name] for name in _OF_METAL} for m in self.metals],
             "no_longer_asked": {"configurations": self.left_out, "calculations": self.left_out_done},
         }
+
+
+_OF_METAL = ("crystal", "engine", "protocol", "k_mesh", "energy_per_atom", "counts", "attempt")
 
 
 def status(
@@ -151,6 +157,7 @@ def _overview(place: Place, name: str, campaign: Path | None, running: bool, pla
         finished_among(place.stores, left_out),
         _disk(place.folder, rows, progress),
         costs=costs(place.stores, name),
+        metals=list(place.stores.collection("references").query({"campaign": name}, sort={"engine": 1})),
     )
 
 
@@ -250,6 +257,7 @@ def _show(console: Console, overview: Overview, campaign: Path | None) -> None:
         console.print(first_that_fits(layouts, console) or layouts[-1])
     if overview.queues or overview.progress is not None:
         console.print(states_table(overview.states))
+    print_lines(console, [metal_line(reference) for reference in overview.metals])
     changes = [] if campaign is None else _change_lines(overview, campaign)
     print_lines(console, [*elsewhere_lines(overview.rows), *_left_out_lines(overview), *changes])
     for group in overview.failures:

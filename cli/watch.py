@@ -36,7 +36,7 @@ def watch(console: Console, prepared: Prepared, workers: int, environment: dict[
     prepared : from `flows.runner.prepare`.
     workers, environment, limits : see `flows.runner.run_prepared`.
     """
-    with _orderly_end(console), _bar(console, prepared) as bar:
+    with orderly_end(console), _bar(console, prepared) as bar:
         task = bar.add_task("starting", total=len(prepared.todo))
         for event in run_prepared(prepared, workers, environment, limits):
             assert prepared.progress is not None
@@ -94,7 +94,7 @@ def _tell(console: Console, prepared: Prepared, event: Finished) -> None:
 
 
 @contextmanager
-def _orderly_end(console: Console) -> Iterator[None]:
+def orderly_end(console: Console) -> Iterator[None]:
     """Turn the first Ctrl-C (SIGTERM, a closed terminal) into an orderly end and the second into a quick one.
 
     Under nohup a closed terminal is none of our business.

@@ -129,6 +129,7 @@ class Draft:
         else:
             missing = " and ".join(f"x = {end}" for end in (0, 1) if end not in ends)
             yield _row("end_members: false", f"{missing} cannot be neutral with {proposal.couple.name}")
+        yield _row("# voltages: true", f"adds the metal, {proposal.host.working_ion}, that voltages are against")
 
     def _physics(self) -> Iterator[str]:
         yield _row(f"protocol: {DEFAULT_PROTOCOL}", "or dtu-polyanion, or a YAML of your own that `extends:` one")

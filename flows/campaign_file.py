@@ -111,6 +111,7 @@ class CampaignFile(_Strict):
         default="keep", description="keep the flagged result, retry from a static SCF at the step-1 geometry, or fail"
     )
     end_members: bool = True
+    voltages: bool = Field(default=False, description="adds the working ion's metal, which voltages are against")
     store: str | None = Field(default=None, description="YAML with a jobflow JOB_STORE; default: SQLite in the folder")
     launch: LaunchChoice = LaunchChoice()
     accept: AcceptChoice = AcceptChoice()

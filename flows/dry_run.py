@@ -19,6 +19,7 @@ from .campaign_file import Campaign
 from .gpaw.maker import GpawStepMaker
 from .launch import run_folder
 from .makers import StepMaker
+from .metal import METAL, metal_maker, metal_sites, plan_metal
 from .plan import plan_configurations
 from .preflight import check_launch_settings, check_protocol
 from .runner import choose
@@ -66,9 +67,13 @@ def write_inputs(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; name a new folder for --dry-run")
     check_protocol(campaign, engine)
-    chosen = choose(plan_configurations(campaign, engine), only)[:limit]
+    metal = plan_metal(campaign, engine) if campaign.file.voltages and (not only or METAL in only) else None
+    chosen = [] if [*only] == [METAL] else choose(plan_configurations(campaign, engine), _without_metal(only))[:limit]
     check_launch_settings(campaign, engine, chosen)
     written = Written()
+    if metal is not None:
+        _write_step(metal_maker(campaign, metal), metal.structure, metal_sites(campaign, metal), folder / METAL)
+        written.steps += 1
     for document in chosen:
         place = folder / run_folder(Path(), document).parent.name
         written.configurations += 1
@@ -80,6 +85,10 @@ def write_inputs(
                 (step / PLACEHOLDER_FILE).write_text(_PLACEHOLDER, encoding="utf-8")
                 written.placeholders += 1
     return written
+
+
+def _without_metal(only: Sequence[str]) -> list[str]:
+    return [name for name in only if name != METAL]
 
 
 def _write_step(maker: StepMaker, structure: Structure, sites: ChargeSites, folder: Path) -> None:

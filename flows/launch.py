@@ -169,6 +169,26 @@ class Workers:
                         self._send(process, configuration)
                         yield Started(configuration)
 
+    def ask(self, request: Mapping[str, Any], keep_waiting: Callable[[], bool] = lambda: True) -> str | None:
+        """Hand one request to the first worker and wait; returns what went wrong, or None.
+
+        Parameters
+        ----------
+        request : as `worker.main` reads it.
+        keep_waiting : asked about once a second; it raises to stop waiting.
+        """
+        process = self._processes[0]
+        with DefaultSelector() as selector:
+            selector.register(_pipe(process.stdout), EVENT_READ)
+            for is_reply in (False, True):  # the first line says that it is ready
+                while not selector.select(timeout=1.0):
+                    keep_waiting()
+                line = _pipe(process.stdout).readline()
+                if is_reply or not line:
+                    return _error_of(line, process)
+                _write(process, request)
+        return None
+
     def _replace(self, process: subprocess.Popen[bytes], was_busy: bool) -> subprocess.Popen[bytes] | None:
         """A new worker for one that ended; none once several ended without having taken up any work."""
         process.wait()
@@ -186,9 +206,7 @@ class Workers:
             "configuration": configuration.model_dump(mode="json"),
             "folder": str(run_folder(self.campaign.folder, configuration)),
         }
-        pipe = _pipe(process.stdin)
-        pipe.write((json.dumps(request) + "\n").encode())
-        pipe.flush()
+        _write(process, request)
 
     def stop(self) -> None:
         """End every worker and the VASP runs that they started; interrupted (a second Ctrl-C), kill them at once."""
@@ -216,8 +234,14 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
+def _write(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None:
+    pipe = _pipe(process.stdin)
+    pipe.write((json.dumps(request) + "\n").encode())
+    pipe.flush()
+
+
 def _error_of(line: bytes, process: subprocess.Popen[bytes]) -> str | None:
     if not line:
-        return f"the worker ended with exit code {process.wait()} in the middle of this configuration"
+        return f"the worker ended with exit code {process.wait()} in the middle of it"
     reply: dict[str, Any] = json.loads(line)
     return reply.get("error")

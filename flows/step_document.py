@@ -119,7 +119,7 @@ def step_document(context: StepContext, prepared: StepStructure, record: RunReco
 
 
 def _achieved(context: StepContext, prepared: StepStructure, outputs: VaspOutputs) -> AchievedOrdering:
-    if context.step == "surrogate relax":
+    if context.step == "surrogate relax" or not context.sites.redox_sites:  # a metal has no charge states
         return AchievedOrdering(relation="not read")
     equivalences = context.reference.equivalences if context.reference is not None else ()
     order, engine = prepared.site_order, outputs.engine.name

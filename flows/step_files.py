@@ -113,7 +113,7 @@ def job_step_files(
     """
     owners = _owners(configurations)
     last_index: dict[str, int] = {}
-    for path in sorted(paths, key=lambda path: start_rank(path.parent, read_start_file(path.parent))):
+    for path in in_order(paths):
         document = _readable(path, passed_over)
         if document is None:
             continue
@@ -183,6 +183,11 @@ def _identity(folder: Path, document: StepDocument, owner: ConfigurationDoc, nex
         metadata=dict(start.get("metadata") or metadata),
         hosts=list(start.get("hosts") or []),
     )
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Step files in the order in which their runs were started."""
+    return sorted(paths, key=lambda path: start_rank(path.parent, read_start_file(path.parent)))
 
 
 def step_paths(attempt_folder: Path) -> list[Path]:

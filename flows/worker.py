@@ -25,6 +25,7 @@ from ..stores.documents import ConfigurationDoc
 from .campaign import configuration_flow
 from .campaign_file import Campaign, read_campaign
 from .leash import die_with_parent
+from .metal import metal_flow, plan_metal
 from .restore import adopt, is_done
 from .worker_log import start_logging
 
@@ -44,6 +45,10 @@ def main() -> None:
     answer(answers, {"ready": os.getpid()})
     for line in sys.stdin:
         request = json.loads(line)
+        if "metal" in request:
+            lines.whose = "metal reference"
+            answer(answers, run_metal(campaign, request["metal"], job_store, Path(request["folder"])))
+            continue
         document = ConfigurationDoc.model_validate(request["configuration"])
         lines.whose = f"x = {document.fraction:.3f} {document.joint_key}"
         answer(answers, run_configuration(campaign, document, job_store, Path(request["folder"])))
@@ -67,6 +72,18 @@ def run_configuration(campaign: Campaign, document: ConfigurationDoc, job_store:
         logging.getLogger(__name__).error("%s\n%s", document.joint_key, traceback.format_exc())
         return {**identity, "error": f"{type(error).__name__}: {error}"}
     return identity
+
+
+def run_metal(campaign: Campaign, wanted: dict[str, Any], job_store: Any, folder: Path) -> dict[str, Any]:
+    """Run one attempt at the metal reference in its folder; whatever goes wrong is said, never raised."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        flow = metal_flow(campaign, plan_metal(campaign, wanted["engine"]), wanted["attempt"])
+        run_locally(flow, store=job_store, create_folders=True, root_dir=folder, log=False)
+    except Exception as error:  # the launcher writes the reason down
+        logging.getLogger(__name__).error("metal reference\n%s", traceback.format_exc())
+        return {"metal": wanted, "error": f"{type(error).__name__}: {error}"}
+    return {"metal": wanted}
 
 
 def _remove_empty_folders(folder: Path) -> None:

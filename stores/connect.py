@@ -43,6 +43,7 @@ COLLECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             "energy_above_hull",
         ),
     ),
+    "references": ("reference_id", ("campaign", "engine", "of_protocol_hash")),
     "compositions": ("summary_id", ("host", "engine", "fraction")),
     "failures": ("uuid", ("intent.configuration_id", "reason")),
     "runs": ("run_id", ("place", "state", "source", "labelling_id", "protocol_hash", "calculation_id")),

@@ -19,7 +19,7 @@ from ..inputs.orderings.stratum_names import in_statistics
 from .migrations import SCHEMA_VERSION as SCHEMA_VERSION
 
 Severity = Literal["failure", "warning", "info"]
-StepKind = Literal["surrogate relax", "relax", "free relax", "static", "rescue static"]
+StepKind = Literal["surrogate relax", "relax", "free relax", "static", "rescue static", "metal"]
 Relation = Literal["kept", "equivalent", "moved", "delocalised", "ambiguous", "measured", "not read"]
 FailureReason = Literal[
     "inputs refused",
@@ -82,7 +82,7 @@ class AchievedOrdering(Document):
 
     relation: Relation = Field(
         description="to the intended ordering: kept, equivalent (a symmetry image), moved, delocalised, ambiguous; "
-        "`measured` where none was intended; `not read` in the surrogate step"
+        "`measured` where none was intended; `not read` in the surrogate step and of a metal"
     )
     is_high: list[bool] | None = Field(default=None, description="(n_redox,) parent order; None unless resolved")
     gap: float | None = Field(default=None, description="muB between the two groups of |moment|")
@@ -304,6 +304,26 @@ class ChargeOrderedCalculationDoc(Document):
     engine_version: str | None
     protocol: str
     protocol_hash: str
+    last_updated: datetime = Field(default_factory=now)
+
+
+class MetalReferenceDoc(Document):
+    """The working ion's metal by the engine and protocol of a campaign: what its voltages are against."""
+
+    reference_id: str = Field(description="hash(element, its protocol, the campaign's protocol, engine)")
+    campaign: str = Field(description="that computed it")
+    element: str
+    crystal: str = Field(description="e.g. bcc Na")
+    energy_per_atom: float | None = Field(description="eV; None where it failed")
+    counts: bool = Field(description="its audit passed")
+    audit: Audit
+    attempt: int
+    k_mesh: tuple[int, int, int]
+    engine: str
+    protocol: str
+    protocol_hash: str = Field(description="of the metal's own protocol")
+    of_protocol_hash: str = Field(description="of the campaign's protocol, whose energies it belongs to")
+    step: dict[str, Any] = Field(description="its VaspStepDoc or FailureDoc without bulk data")
     last_updated: datetime = Field(default_factory=now)
 
 

@@ -90,15 +90,20 @@ def _automatic(comment: str, style: str, divisions: tuple[int, int, int], shift:
 
 
 def _by_time_reversal(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    kept: list[NDArray[np.float64]] = []
+    # By whole millionths, so that dense meshes of metals do not take hours.
+    keys = np.round((points - np.floor(points)) * _MILLIONTHS).astype(int) % _MILLIONTHS
+    place: dict[tuple[int, ...], int] = {}
+    kept: list[int] = []
     counts: list[int] = []
-    for point in points:
-        for at, known in enumerate(kept):
-            away = point + known
-            if np.allclose(away - np.round(away), 0.0, atol=1e-6):
-                counts[at] += 1
-                break
-        else:
-            kept.append(point)
-            counts.append(1)
-    return np.array(kept), np.array(counts) / len(points)
+    for number, (key, opposite) in enumerate(zip(keys.tolist(), (-keys % _MILLIONTHS).tolist(), strict=True)):
+        at = place.get(tuple(opposite))
+        if at is not None:
+            counts[at] += 1
+            continue
+        place[tuple(key)] = len(kept)
+        kept.append(number)
+        counts.append(1)
+    return points[kept], np.array(counts) / len(points)
+
+
+_MILLIONTHS = 1_000_000

@@ -8,6 +8,10 @@ from valenceflow.potentials.evaluation.rankings import rank_structures
 from valenceflow.potentials.evaluation.scores import EmbeddingScore, ModelScores, MomentSet, ReachedOrdering
 
 FE = get_couple("Fe2+/Fe3+")
+METAL = {
+    "reference_id": "r", "element": "Na", "crystal": "bcc Na", "energy_per_atom": -1.31, "counts": True,
+    "engine": "rehearsal:springs", "of_protocol_hash": "p",
+}  # fmt: skip
 FULL, EMPTY = -46.0, -42.0
 ENERGIES = {
     ("f", "0"): 0.0, ("0", "f"): 0.0, ("3", "3"): -60.0, ("3", "5"): -20.0, ("3", "6"): 15.0, ("7", "1"): 5.0,

@@ -11,7 +11,7 @@ from valenceflow.analysis.paper_figures import FIGURES, Sources, make_figure
 from valenceflow.analysis.search_course import SearchCourse
 from valenceflow.cli import completion
 
-from .made_up import ENERGIES, FULL, campaign, four_scores
+from .made_up import ENERGIES, FULL, METAL, campaign, four_scores
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def course():
 
 @pytest.fixture(scope="module")
 def sources(olivine, course):
-    return Sources(campaign(olivine), tuple(four_scores()), (course,))
+    return Sources(campaign(olivine), METAL, tuple(four_scores()), (course,))
 
 
 def texts(figure):

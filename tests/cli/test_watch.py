@@ -25,7 +25,7 @@ def handlers():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_asked_to_end_says_what_is_kept(number, handlers, capsys):
     def run():
-        with watch._orderly_end(Console()):
+        with watch.orderly_end(Console()):
             os.kill(os.getpid(), number)
             time.sleep(5)
 
@@ -39,7 +39,7 @@ def test_a_run_that_is_asked_to_end_says_what_is_kept(number, handlers, capsys):
 
 def test_under_nohup_a_closed_terminal_stops_nothing(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with watch._orderly_end(Console()):
+    with watch.orderly_end(Console()):
         os.kill(os.getpid(), signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
