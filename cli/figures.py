@@ -180,10 +180,10 @@ def _write(made: MadeFigure, stem: Path, kind: str) -> list[str]:
 
 def _said(done: Sequence[dict[str, Any]], to: Path) -> list[str]:
     made = [entry for entry in done if entry["files"]]
-    lines = [f"{entry['figure']:8s}{entry['title']}" for entry in made]
+    lines = [f"{entry['figure']:10s}{entry['title']}" for entry in made]
     lines.append(f"{counted(len(made), 'figure')} in {to}, each with its numbers as CSV and JSON")
     lacking = [entry for entry in done if not entry["files"]]
     if lacking:
         lines.append("not made:")
-        lines += [f"  {entry['figure']:8s}{entry['reason']}" for entry in lacking]
+        lines += [f"  {entry['figure']:10s}{entry['reason']}" for entry in lacking]
     return lines

@@ -38,7 +38,7 @@ def hull(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show stable phases, average voltages, agreement with another hull."""
+    """Show stable phases, voltages, and how two hulls agree."""
     from ..analysis.hull_agreement import hull_agreement  # noqa: PLC0415 - pymatgen
 
     results, metal = read_results(campaign, engine)

@@ -13,6 +13,9 @@ from ..model_results import EmbeddedSites, EnergyTable
 from .style import BLACK, GREY, STATES, Mark, legend_below, model_mark, titled
 
 COLUMNS = 4
+IDENTITY = 20
+"""Digits of a configuration's identity."""
+
 STATISTICS = (
     ("mae", "without the reference", "MAE, eV"),
     ("spearman", "without the reference", "Spearman"),
@@ -23,11 +26,16 @@ STATISTICS = (
 """Score, over which structures, and what the table calls it; the reference structure is the last row."""
 
 
+def short_name(name: str) -> str:
+    """The first eight digits of an identity, which says no more to the eye whole; any other name as it is."""
+    return name[:8] if len(name) == IDENTITY and set(name) <= set("0123456789abcdef") else name
+
+
 def table_figure(table: EnergyTable, title: str) -> Figure:
     """Relative energies in eV per cell, then errors and rank correlations with and without the reference structure."""
     columns = [*table.columns, "reference"]
     cells = [[f"{row[name]:.3f}" for name in columns] for row in table.rows()]
-    names = list(table.structures)
+    names = [short_name(name) for name in table.structures]
     for name, over, word in STATISTICS:
         chosen = {s["model"]: s for s in table.statistics() if s["over"] == over}
         values = [chosen[model][name] for model in table.columns]
@@ -63,11 +71,11 @@ def scatter_figure(rankings: Mapping[str, Ranking], title: str, source: str) -> 
         label = f"{model}: MAE {score.mae:.3f} eV{rank}"
         axes.scatter(r.reference_energies, r.energies, **model_mark(number).options(0.7), zorder=3, label=label)
     zero = Mark("*", "#FFFFFF", BLACK, 170)
-    axes.scatter([0.0], [0.0], **zero.options(), zorder=4, label=f"reference structure ({first.reference})")
+    axes.scatter([0.0], [0.0], **zero.options(), zorder=4, label=f"reference structure ({short_name(first.reference)})")
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
-    axes.set_xlabel("energy from the reference structure, reference method, eV per cell")
-    axes.set_ylabel("the same, model relaxed by itself, eV per cell")
+    axes.set_xlabel("reference method, eV per cell from the star")
+    axes.set_ylabel("model relaxed by itself, eV per cell")
     legend_below(figure, axes, 1)
     titled(figure, f"{title}\n{len(first.names)} orderings, {first.group}, {first.start} start", source)
     return figure
@@ -93,7 +101,11 @@ def embeddings_figure(found: Sequence[EmbeddedSites], title: str, source: str) -
         axes.set_xlabel(f"first component ({share[0]:.0%})", fontsize=7)
         axes.set_ylabel(f"second component ({share[1]:.0%})", fontsize=7)
         axes.tick_params(labelsize=6)
-        axes.margins(0.15)
+        # Sites that symmetry makes equal differ by noise alone, which is not to be magnified.
+        half = 0.6 * max(float(np.ptp(points[:, 1])), 0.1 * float(np.ptp(points[:, 0])), 1e-6)
+        middle = float(points[:, 1].mean())
+        axes.set_ylim(middle - half, middle + half)
+        axes.margins(x=0.15)
     legend_below(figure, panels[0])
-    titled(figure, f"{title}\n{found[0].structure}", source)
+    titled(figure, f"{title}\nstructure {short_name(found[0].structure)}", source)
     return figure

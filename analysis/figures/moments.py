@@ -23,7 +23,7 @@ def moments_figure(series: Sequence[MomentSeries], panel: Panel, window: LabelWi
     window : of the couple and the reference's engine; None: nothing is grey.
     title : heading.
     """
-    figure = Figure(figsize=(4.4, 4.5), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.9), layout="constrained")
     axes = figure.add_subplot()
     values = np.concatenate([np.concatenate([s.x, s.y]) for s in series])
     low, high = float(values.min()) - 0.08, float(values.max()) + 0.08
@@ -44,7 +44,7 @@ def moments_figure(series: Sequence[MomentSeries], panel: Panel, window: LabelWi
     across, up = AXES[panel]
     axes.set_xlabel(f"moment {across}, µB")
     axes.set_ylabel(f"moment {up}, µB")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
     titled(figure, title, series[0].source)
     return figure
 

@@ -88,8 +88,7 @@ def _panel(axes: Axes, structure: OrderedStructure, working_ion: str, states: Se
         here = points[names == name]
         axes.scatter(here[:, 0], here[:, 1], **marks[name].options(), zorder=layer + 1)
     axes.set_aspect("equal")
-    note = f"{structure.note}, (x, -y, z)" if flip else structure.note
-    axes.set_title(note, fontsize=7, pad=2)
+    axes.set_title("the same, (x, -y, z)" if flip else structure.note, fontsize=6.5, pad=2)
 
 
 def _upright(lattice: Floats) -> Floats:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from ase import Atoms
 
 from ...inputs.charge_states import state_names
 from ...inputs.orderings.group import Bits
 from ...inputs.species import FloatArray
-from .cases import lowest_mixed
+from .cases import OrderingCase, lowest_mixed
 from .orderings import bond_valences, read_by_moments, read_by_valences
 from .relaxed import RelaxedCase, converged, site_moments
 from .scores import Judge, ReachedOrdering, Start
@@ -31,7 +32,7 @@ def reached_orderings(
     if case is None:
         return []
     found = good[case.name]
-    atoms, reference = found.result.atoms(), case.reference.atoms
+    atoms, reference = found.result.atoms(), _as_started(case, start)
     judge, high = _read(found, engine, judged)
     return [
         ReachedOrdering(
@@ -52,6 +53,17 @@ def reached_orderings(
             relation=_relation(found, high),
         )
     ]
+
+
+def _as_started(case: OrderingCase, start: Start) -> Atoms:
+    """The reference beside the model: where starts are ideal, on the host's sites, of which it may be an image."""
+    if start == "first" or case.found is None:
+        return case.reference.atoms
+    host = case.found.cell.structure
+    places = np.empty((len(case.reference.atoms), 3))
+    places[case.found.site_map.atoms] = np.asarray(host.frac_coords)[case.found.site_map.host_sites]
+    symbols = case.reference.atoms.get_chemical_symbols()
+    return Atoms(symbols, scaled_positions=places, cell=host.lattice.matrix, pbc=True)
 
 
 def _read(found: RelaxedCase, engine: str, judged: Mapping[str, FloatArray] | None) -> tuple[Judge, Bits | None]:

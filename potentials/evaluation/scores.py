@@ -117,7 +117,7 @@ class ReachedOrdering(_Document):
     lattice: list[list[float]] = Field(description="(3, 3) rows are cell vectors, A")
     frac_coords: list[list[float]] = Field(description="(n_atoms, 3)")
     redox_atoms: list[int] = Field(description="(n_redox,) in host order")
-    reference_symbols: list[str]
+    reference_symbols: list[str] = Field(description="of the reference; on the host's sites where starts are ideal")
     reference_lattice: list[list[float]]
     reference_frac_coords: list[list[float]]
     reference_redox_atoms: list[int]

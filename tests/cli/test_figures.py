@@ -11,8 +11,8 @@ def test_the_papers_tables_are_written_with_their_numbers_and_the_rest_is_said(c
     answer = call("figures", "published", "--to", tmp_path / "figs")
     assert answer.code == 0, answer
     assert "2 figures in" in answer.out
-    assert "fig6    needs scores: `valenceflow evaluate" in answer.out
-    assert "fig1    needs a campaign: give its CAMPAIGN.yaml" in answer.out
+    assert "fig6      needs scores: `valenceflow evaluate" in answer.out
+    assert "fig1      needs a campaign: give its CAMPAIGN.yaml" in answer.out
     assert sorted(path.name for path in (tmp_path / "figs").iterdir()) == [
         f"{table}.{suffix}" for table in ("table1", "table2") for suffix in ("csv", "json", "png")
     ]
