@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jobflow import Flow
 from maggma.core import Store
@@ -31,7 +31,7 @@ from .step_files import StepDocument, in_order, read_step_file, step_paths
 from .two_step import with_uuid
 from .vasp_job import ChargeOrderedVaspMaker
 
-METAL = "metal"
+METAL: Final = "metal"
 """The step, the run folder, and the word for `run --only`."""
 
 _BULK = ("frames", "task")
