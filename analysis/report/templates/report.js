@@ -1,7 +1,14 @@
 "use strict";
 // Filters and sorting of tables, charts, and what connects marks and rows with the viewer.
 (() => {
-  const bytesOf = (id) => Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  function bytesOf(id) {
+    const text = document.getElementById(id).textContent;
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+    const letters = atob(text);
+    const bytes = new Uint8Array(letters.length);
+    for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+    return bytes;
+  }
   const unpacked = (id) =>
     new Response(new Blob([bytesOf(id)]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 
@@ -140,6 +147,8 @@
       return;
     }
     const show = await startViewer();
+    document.documentElement.dataset.readable = "yes";
+    await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted))); // tables are seen before charts
     await startCharts(show);
     document.documentElement.dataset.ready = "yes";
   }
