@@ -71,7 +71,14 @@ def model_hulls_figure(found: Sequence[ModelHulls], working_ion: str, title: str
     for axes in panels[0]:
         handles, labels = axes.get_legend_handles_labels()
         entries.update(zip(labels, handles, strict=True))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside lower center",
+        ncols=min(3, 2 * len(found) - 1),
+        frameon=False,
+        fontsize=8,
+    )
     titled(figure, title, source)
     return figure
 

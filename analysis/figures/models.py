@@ -96,7 +96,7 @@ def embeddings_figure(found: Sequence[EmbeddedSites], title: str, source: str) -
             axes.scatter(points[here, 0], points[here, 1], **mark.options(), label=name, zorder=2)
         which = "with" if one.charge_states else "without"
         apart = "" if one.silhouette is None else f", silhouette {one.silhouette:.2f}"
-        axes.set_title(f"{one.model} ({which} charge states){apart}", fontsize=7)
+        axes.set_title(f"{one.model}\n{which} charge states{apart}", fontsize=7)
         share = [*one.explained, 0.0, 0.0]
         axes.set_xlabel(f"first component ({share[0]:.0%})", fontsize=7)
         axes.set_ylabel(f"second component ({share[1]:.0%})", fontsize=7)

@@ -76,7 +76,7 @@ def _panel(axes: Axes, structure: OrderedStructure, working_ion: str, states: Se
     if flip:
         frac = np.column_stack([frac[:, 0], -frac[:, 1] % 1.0, frac[:, 2]])
     axes_of_view = _upright(lattice)
-    species, places = _with_images(structure.species, frac)
+    species, places = _with_images(structure.species, frac, (working_ion, VACANCY))
     points = places @ axes_of_view
     for start, end in _edges():
         line = np.array([start, end]) @ axes_of_view
@@ -117,13 +117,14 @@ def _edges() -> list[tuple[Floats, Floats]]:
     return [(p, q) for n, p in enumerate(corners) for q in corners[n + 1 :] if np.abs(p - q).sum() == 1]
 
 
-def _with_images(species: Sequence[str], frac: Floats) -> tuple[list[str], Floats]:
-    """Sites and, for those on a face of the cell, their images on the opposite faces."""
+def _with_images(species: Sequence[str], frac: Floats, kinds: Sequence[str]) -> tuple[list[str], Floats]:
+    """Sites and, for those of some kinds on a face of the cell, their images on the opposite faces."""
     names, places = list(species), [frac]
     for axis in range(3):
         known = np.vstack(places)
-        near = np.flatnonzero(known[:, axis] < BESIDE)
-        far = np.flatnonzero(known[:, axis] > 1 - BESIDE)
+        of_kind = np.isin(names, list(kinds))
+        near = np.flatnonzero(of_kind & (known[:, axis] < BESIDE))
+        far = np.flatnonzero(of_kind & (known[:, axis] > 1 - BESIDE))
         for chosen, shift in ((near, 1.0), (far, -1.0)):
             if len(chosen):
                 places.append(known[chosen] + shift * np.eye(3)[axis])
