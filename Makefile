@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo demo-dft study-dft test test-slow lint typecheck clean
+.PHONY: demo demo-dft study-dft miniature test test-slow lint typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
@@ -20,6 +20,10 @@ demo-dft: $(STAMP)
 # What keeps or loses the order: starts, relaxations, cutoff, k-points, U; some hours on one core (docs/gpaw/study.md).
 study-dft: $(STAMP)
 	$(BIN)/python examples/demo-dft/study.py
+
+# The paper on pretrained CHGNet: calculations, trainings, searches, figures; hours on two cores (examples/paper-miniature).
+miniature: $(STAMP)
+	$(BIN)/python examples/paper-miniature/miniature.py
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"

@@ -39,7 +39,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for scores; a killed evaluation goes on there.")
     ] = None,
-    side: Annotated[str, typer.Option(help="test, valid, train or all.")] = "test",
+    side: Annotated[str, typer.Option(help="test, valid, train, benchmark or all.")] = "test",
     start: Annotated[
         list[str] | None, typer.Option(help="ideal, rattled, first; repeat it.", show_default="ideal, rattled")
     ] = None,
@@ -59,6 +59,12 @@ def evaluate(
         str | None,
         typer.Option(help="Plain potential whose moments tell the ordering reached, e.g. pretrained-chgnet."),
     ] = None,
+    check_references: Annotated[
+        bool,
+        typer.Option(
+            "--check-references", help="Relax on under --judge, which made the set, from the model's minima (slow)."
+        ),
+    ] = False,
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force of relaxations, eV/A.")] = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation.")] = 1000,
     store: Annotated[
@@ -86,7 +92,7 @@ def evaluate(
     data = ReferenceSet.open(dataset)
     settings = EvaluationSettings(
         side, _starts(start), rattle, seed, RelaxSettings(fmax=fmax, steps=steps), frames, structures, reference,
-        workers, _host(host), _judge(judge, device),
+        workers, _host(host), _judge(judge, device), check_references,
     )  # fmt: skip
     done: list[ModelScores] = []
     with ProgressLine(shown=not as_json) as line:

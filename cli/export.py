@@ -59,7 +59,10 @@ def export(
     stratify: Annotated[str, typer.Option(help="composition, host, step or none.")] = "composition",
     hold_out: Annotated[
         list[str] | None,
-        typer.Option(help="Id, campaign, key or formula to be held out as a benchmark; repeat it.", show_default=False),
+        typer.Option(
+            help="Id, campaign, key (of working ions too) or formula to be held out as a benchmark; repeat it.",
+            show_default=False,
+        ),
     ] = None,
     title: Annotated[str, typer.Option(help="Of the card.", show_default=False)] = "",
     licence: Annotated[str, typer.Option(help="Of the set, e.g. CC-BY-4.0.", show_default=False)] = "",

@@ -24,7 +24,10 @@ SPLITS = ("train", "valid", "test")
 BENCHMARK = "benchmark"
 """Where structures go that are held out by name."""
 
-_NAMES = ("frame_id", "run_id", "calculation_id", "configuration_id", "lineage", "campaign", "intended_key", "formula")
+_NAMES = (
+    "frame_id", "run_id", "calculation_id", "configuration_id", "lineage", "campaign", "intended_key", "working_key",
+    "formula",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class SplitPolicy:
     seed : another one gives another draw.
     stratify : each of these is split in the same proportions as far as its groups allow.
     held_out : frames of any of these go into `benchmark` with their groups: ids of frames, runs, calculations or
-        configurations, lineages, campaigns, joint keys or reduced formulas.
+        configurations, lineages, campaigns, joint keys, keys of working-ion orderings or reduced formulas.
     """
 
     by: Grouping = "lineage"
@@ -176,8 +179,8 @@ def _held_out(entries: Sequence[FrameEntry], groups: Mapping[str, str], names: S
             met |= hits
     if missing := sorted(wanted - met):
         raise ValueError(
-            f"held out: {', '.join(missing)} is no frame, run, calculation, configuration, lineage, campaign, joint "
-            "key or formula of this set; `valenceflow query --frames` shows them"
+            f"held out: {', '.join(missing)} is no frame, run, calculation, configuration, lineage, campaign, key "
+            "or formula of this set; `valenceflow query --frames` shows them"
         )
     return found
 

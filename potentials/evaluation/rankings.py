@@ -25,6 +25,7 @@ def rank_structures(
     reference_energies: ArrayLike,
     energies: ArrayLike,
     reference: str | None = None,
+    formula_units: int | None = None,
 ) -> Ranking:
     """Score the energies of one group.
 
@@ -34,6 +35,7 @@ def rank_structures(
     names : (n,) of the structures.
     reference_energies, energies : (n,) of the reference method and the model, eV per cell, each on a scale of its own.
     reference : structure that energies are relative to; None: the reference method's lowest.
+    formula_units : of the cell, to be kept with the scores.
 
     Raises
     ------
@@ -60,6 +62,7 @@ def rank_structures(
         with_reference=_score(true, found, true[others], found[others]),
         without_reference=_score(true[others], found[others], true[others], found[others]),
         reference_lowest=bool(found.min() >= 0),
+        formula_units=formula_units,
     )
 
 

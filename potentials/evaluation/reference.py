@@ -25,7 +25,7 @@ from ...inputs.species import OXIDATION_STATE, FloatArray, SpeciesMap
 from ...stores.export.data_set import MANIFEST, SPECIES, SPLIT_FILE
 from ...stores.export.files import Format, file_name
 
-SIDES = ("train", "valid", "test")
+SIDES = ("train", "valid", "test", "benchmark")
 _BATCH = 50
 
 
@@ -36,7 +36,7 @@ class ReferenceFrame:
     Attributes
     ----------
     frame_id, lineage : as in the set.
-    side : train, valid or test.
+    side : train, valid, test or benchmark.
     formula : reduced formula.
     step : `relax` and the like; empty where the format does not say.
     host : name of the host; None where it is not known.
@@ -112,7 +112,7 @@ class ReferenceSet:
         return str(self.manifest.get("protocol") or self.manifest.get("protocol_hash") or "")
 
     def sides(self, wanted: str) -> tuple[str, ...]:
-        """Sides by name: train, valid, test or all.
+        """Sides by name: train, valid, test, benchmark (what was held out by name) or all.
 
         Raises
         ------

@@ -79,7 +79,12 @@ def rankings(start: Start, done: Sequence[RelaxedCase], reference: str | None) -
         here = [f.case.name for f in members if reference in (f.case.name, f.case.key)] if reference else []
         true = [found.case.reference.energy for found in members]
         energies = [found.result.energy for found in members]
-        rankings.append(rank_structures(group, start, names, true, energies, here[0] if here else None))  # type: ignore[arg-type]
+        rankings.append(
+            rank_structures(
+                group, start, names, true, energies,  # type: ignore[arg-type]  # converged: each has an energy
+                here[0] if here else None, members[0].case.formula_units,
+            )
+        )  # fmt: skip
     return rankings
 
 

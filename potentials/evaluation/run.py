@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..open_models import ModelChoice
 from .cases import OrderingCase, couple_of, ordering_cases
+from .continued import continued_references
 from .electronic import embedding_scores, moment_sets
 from .errors import Predictions, error_scores
 from .frames import predict_frames
@@ -67,6 +68,14 @@ def evaluate_model(
         start: None if told.judge is None else judge_moments(done, told.judge, folder / "judged", told.workers)
         for start, done in relaxed.items()
     }
+    first = told.starts[0]
+    continued = []
+    if told.check_references:
+        if told.judge is None:
+            raise ValueError("references are checked by the potential that made them: name it as judge")
+        continued = continued_references(
+            first, relaxed[first], told.judge, data.engine, told.relax, folder / "judged", told.workers
+        )
     return ModelScores(
         model=choice.title,
         kind=choice.kind,
@@ -87,6 +96,7 @@ def evaluate_model(
         reached=[
             r for start, done in relaxed.items() for r in reached_orderings(start, done, data.engine, judged[start])
         ],
+        continued=continued,
         left_out=dict(left_out),
     ), predictions
 

@@ -49,6 +49,7 @@ class Ranking(_Document):
     with_reference: RankScore
     without_reference: RankScore
     reference_lowest: bool = Field(description="the model has no structure below the reference")
+    formula_units: int | None = Field(default=None, description="of the cell; None where they are not known")
 
 
 class MomentSet(_Document):
@@ -77,6 +78,19 @@ class Achieved(_Document):
     achieved: int = Field(description="same ordering, modulo symmetry")
     undecided: int = Field(description="no ordering could be read")
     unconverged: int = Field(description="structures left out, as their relaxation did not converge")
+
+
+class ContinuedReference(_Document):
+    """One structure relaxed on, under the potential that made the reference, from the model's minimum."""
+
+    start: Start
+    structure: str
+    state: str = Field(description="of that relaxation: converged, unconverged, runaway or failed")
+    higher_mev_per_fu: float | None = Field(description="than the reference's energy, meV per formula unit")
+    same_ordering: bool | None = Field(description="as the reference's, modulo symmetry; None: could not be read")
+    reference_is_minimum: bool | None = Field(
+        description="False: the same ordering lies lower by more than 5 meV/f.u.; None: another ordering, or no minimum"
+    )
 
 
 class HullScore(_Document):
@@ -152,6 +166,7 @@ class ModelScores(_Document):
     hull: list[HullScore]
     embeddings: list[EmbeddingScore]
     reached: list[ReachedOrdering] = Field(default_factory=list)
+    continued: list[ContinuedReference] = Field(default_factory=list)
     left_out: dict[str, int] = Field(description="reason -> structures or frames that no score could take")
 
 

@@ -32,6 +32,7 @@ class EvaluationSettings:
     workers : processes for relaxations.
     host : where the set names none that is shipped.
     judge : a potential without charge states whose moments tell which ordering a relaxed structure has; None: none.
+    check_references : relax on under the judge, which made the reference, from the model's minima of the first start.
     """
 
     side: str = "test"
@@ -45,6 +46,7 @@ class EvaluationSettings:
     workers: int = 1
     host: Host | None = None
     judge: ModelChoice | None = None
+    check_references: bool = False
 
     def as_dict(self) -> dict[str, object]:
         """What scores say of them."""

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +10,16 @@ from valenceflow.inputs.charge_states import get_couple
 
 torch = pytest.importorskip("torch", reason="potentials need their extra")
 
+from valenceflow.potentials.evaluation import continued  # noqa: E402
 from valenceflow.potentials.evaluation.cases import ordering_cases  # noqa: E402
 from valenceflow.potentials.evaluation.comparison import comparison_rows  # noqa: E402
 from valenceflow.potentials.evaluation.parity import draw_parity  # noqa: E402
 from valenceflow.potentials.evaluation.reference import ReferenceSet  # noqa: E402
+from valenceflow.potentials.evaluation.relaxed import RelaxedCase  # noqa: E402
 from valenceflow.potentials.evaluation.run import evaluate_model  # noqa: E402
 from valenceflow.potentials.evaluation.settings import EvaluationSettings  # noqa: E402
 from valenceflow.potentials.open_models import ModelChoice  # noqa: E402
-from valenceflow.potentials.relaxation import RelaxSettings  # noqa: E402
+from valenceflow.potentials.relaxation import Relaxation, RelaxSettings  # noqa: E402
 
 from .evaluation_set import KEYS, write_set  # noqa: E402
 
@@ -220,7 +223,7 @@ def test_parity_plots_are_written(own, tmp_path):
 def test_what_is_no_data_set_or_an_empty_side_is_refused(data, tmp_path):
     with pytest.raises(ValueError, match="make one with valenceflow export"):
         ReferenceSet.open(tmp_path)
-    with pytest.raises(ValueError, match=r"holds no train frames \(train 0, valid 0, test 18\)"):
+    with pytest.raises(ValueError, match=r"holds no train frames \(train 0, valid 0, test 18, benchmark 0\)"):
         data.sides("train")
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
@@ -228,3 +231,43 @@ def test_what_is_no_data_set_or_an_empty_side_is_refused(data, tmp_path):
     manifest = json.loads((data.folder / "manifest.json").read_text())
     with pytest.raises(ValueError, match="evaluation reads parquet"):
         next(ReferenceSet(data.folder, manifest | {"formats": {"aselmdb": {}}}).frames("test"))
+
+
+def test_references_are_checked_by_the_potential_that_made_them(data, olivine_model, plain_olivine_model, tmp_path):
+    plain = ModelChoice((str(plain_olivine_model),))
+    told = replace(STAY, structures=2, judge=plain, check_references=True)
+    scores, _ = evaluate_model(ModelChoice((str(olivine_model),)), data, tmp_path, told)
+    assert len(scores.continued) == 2
+    cases = {case.name: case for case in ordering_cases(data, ("test",))}
+    for found in scores.continued:
+        atoms, _ = cases[found.structure].start("ideal")
+        atoms.calc = plain.open()
+        expected = 1000 * (atoms.get_potential_energy() - cases[found.structure].reference.energy) / 4
+        assert found.higher_mev_per_fu == pytest.approx(expected, abs=1e-3)
+        assert (found.same_ordering, found.reference_is_minimum) == (None, None)  # ideal sites are all alike
+    with pytest.raises(ValueError, match="name it as judge"):
+        evaluate_model(plain, data, tmp_path, replace(told, judge=None))
+
+
+@pytest.mark.parametrize(
+    ("lower", "kept", "minimum"), [(4.0, True, True), (6.0, True, False), (6.0, False, None), (-20.0, True, True)]
+)
+def test_a_reference_is_no_minimum_where_the_same_order_lies_lower(
+    data, olivine_model, monkeypatch, lower, kept, minimum
+):
+    case = next(case for case in ordering_cases(data, ("test",)) if case.key == "3.5")
+    atoms, sites = case.start("ideal")
+    high = case.high if kept else np.array([True, False, False, False]) ^ case.high
+    moments = np.zeros(len(atoms))
+    moments[sites] = np.where(high, 4.33, 3.77)
+    stayed = Relaxation(
+        relaxation_id="r", name=case.name, model="m", state="converged", numbers=atoms.numbers.tolist(),
+        cell=atoms.cell.array.tolist(), positions=atoms.positions.tolist(), pbc=[True] * 3,
+        energy=case.reference.energy - lower / 1000 * 4, magmoms=moments.tolist(),
+    )  # fmt: skip
+    monkeypatch.setattr(continued, "relax_many", lambda *_: [stayed])
+    done = [RelaxedCase(case, sites, stayed)]
+    judge = ModelChoice((str(olivine_model),))
+    [found] = continued.continued_references("ideal", done, judge, "vasp", RelaxSettings(), Path(), 1)
+    assert found.higher_mev_per_fu == pytest.approx(-lower)
+    assert found.reference_is_minimum is minimum

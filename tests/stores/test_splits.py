@@ -78,6 +78,9 @@ def test_benchmarks_are_held_out_with_their_groups():
     split = split_frames(entries, SplitPolicy(held_out=("c4", "lineage7-000001")))
     held = {e.lineage for e in entries if split.places[e.frame_id] == "benchmark"}
     assert held == {"lineage4", "lineage7"}
+    whole = [entry(0, f"lineage{k}", working_key=f"{k // 2}") for k in range(10)]
+    split = split_frames(whole, SplitPolicy(held_out=("3",)))
+    assert {e.lineage for e in whole if split.places[e.frame_id] == "benchmark"} == {"lineage6", "lineage7"}
     with pytest.raises(ValueError, match="held out: nothing is no frame"):
         split_frames(entries, SplitPolicy(held_out=("nothing",)))
 

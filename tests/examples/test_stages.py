@@ -1,0 +1,116 @@
+"""Stages: skipped when nothing changed, set aside when it did, what is left by what was measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-miniature"
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """The example's modules, which import each other by name."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    names = ("runner", "results", "stages", "miniature")
+    yield lambda name: __import__(name)
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def writing(name, text, times):
+    def step(root):
+        times.append(name)
+        (root / name / "made.txt").write_text(text)
+
+    return step
+
+
+def two(runner, times, text="1", settings=None, size=1.0):
+    first = runner.Stage(
+        "first", "first", (writing("first", text, times),), ("made.txt",), settings or {}, like="work"
+    )
+    second = runner.Stage(
+        "second", "second", (writing("second", "2", times),), ("made.txt",), {}, ("first",), like="work", size=size
+    )
+    return [first, second]
+
+
+def test_what_is_finished_is_not_done_again(example, tmp_path):
+    runner, times = example("runner"), []
+    for _ in range(2):
+        runner.Runner(tmp_path, two(runner, times)).run()
+    assert times == ["first", "second"]
+    assert runner.Runner(tmp_path, two(runner, times)).left() == ""
+
+
+def test_changed_settings_do_a_stage_again_and_keep_what_was_there(example, tmp_path):
+    runner, times = example("runner"), []
+    runner.Runner(tmp_path, two(runner, times)).run()
+    runner.Runner(tmp_path, two(runner, times, settings={"x": 1})).run()
+    assert times == ["first", "second", "first"]  # the second has the same products before it
+    runner.Runner(tmp_path, two(runner, times, text="other", settings={"x": 2})).run()
+    assert times[3:] == ["first", "second"]
+    assert len(list(tmp_path.glob("first.before-*"))) == 2
+    assert len(list(tmp_path.glob("second.before-*"))) == 1
+
+
+def test_a_stage_without_its_product_is_an_error_and_not_finished(example, tmp_path):
+    runner = example("runner")
+    stage = runner.Stage("empty", "empty", (lambda root: None,), ("made.txt",))
+    with pytest.raises(runner.StageError, match=r"empty: left no made\.txt"):
+        runner.Runner(tmp_path, [stage]).run()
+    assert not runner.Runner(tmp_path, [stage]).finished(stage)
+
+
+def test_time_left_is_by_the_size_of_work_of_one_kind(example, tmp_path):
+    runner, times = example("runner"), []
+    stages = two(runner, times, size=3.0)
+    found = runner.Runner(tmp_path, stages)
+    assert found.left() == "not measured yet: work"
+    found.run(until="first")
+    record = tmp_path / "first" / "stage.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "cpu_s": 100.0}))
+    assert found.left() == "about 300 CPU s left"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "starts": 2}))  # a kill's CPU time is not known
+    assert found.left() == "not measured yet: work"
+
+
+def test_two_runs_do_not_share_a_folder(example, tmp_path, monkeypatch):
+    runner = example("runner")
+    monkeypatch.setattr(runner, "PATIENCE_S", 0.0)
+    with runner.one_at_a_time(tmp_path), pytest.raises(runner.StageError, match="held by another run"):
+        with runner.one_at_a_time(tmp_path):
+            pass
+
+
+def test_a_command_fails_with_its_exit_code_and_leaves_no_half_output(example, tmp_path):
+    runner = example("runner")
+    command = runner.Command(("query", "missing.yaml"), output="found.json")
+    stage = runner.Stage("ask", "ask", (command,), ("found.json",))
+    with pytest.raises(runner.StageError, match="`valenceflow query missing.yaml` ended with exit code 2"):
+        runner.Runner(tmp_path, [stage]).run()
+    assert not (tmp_path / "found.json").exists()
+
+
+def test_the_number_of_processes_changes_no_result(example):
+    runner = example("runner")
+    one, two = (runner.Command(("run", "a.yaml", "--workers", n, "--seed", "1")) for n in "12")
+    assert one.meaning == two.meaning == ["run", "a.yaml", "--seed", "1"]
+
+
+@pytest.mark.parametrize("scale", ["smoke", "miniature", "paper"])
+def test_every_scale_has_its_stages_in_an_order_that_can_be_done(example, scale):
+    stages, settings = example("stages"), example("miniature")
+    text = (EXAMPLE / "miniature.yaml").read_text()
+    told = settings.parse_yaml(text, "miniature.yaml")["scales"][scale]
+    made = stages.stages_of(told)
+    names = [stage.name for stage in made]
+    assert len(set(names)) == len(names)
+    for place, stage in enumerate(made):
+        assert set(stage.after) <= set(names[:place]), stage.name
+    trained = [name for name in names if name.startswith("train-")]
+    assert len(trained) == len(told["models"]) * 2 * len(told["seeds"])
+    if scale != "smoke":
+        assert len(trained) == 18
