@@ -148,7 +148,7 @@ def _searches(told: Settings) -> Iterator[Stage]:
     options += [("--set", f"{name}={value}") for name, value in wanted["set"].items()]
     options += [(f"--{name}", str(wanted[name])) for name in ("fmax", "steps") if name in wanted]
     options += [("--at-most", str(wanted["at_most"]))] if wanted["at_most"] else []
-    for variant in told["variants"]:
+    for variant in _searched(told):
         model = (wanted["model"], variant, told["seeds"][0])
         arguments = (
             "search", "run", told["host"], "-s", rows, "-m", _folder(*model), "--to", f"search-{variant}/search",
@@ -159,6 +159,11 @@ def _searches(told: Settings) -> Iterator[Stage]:
             f"search-{variant}", f"search with {wanted['model']} {WORDS[variant]}", (Command(arguments),),
             ("search/evaluations.jsonl",), after=(f"train-{_model(*model)}",), like="search",
         )  # fmt: skip
+
+
+def _searched(told: Settings) -> list[str]:
+    """Variants that a search is done with."""
+    return list(told["search"]["orderings"])
 
 
 def _matrix(told: Settings) -> list[list[int]]:
@@ -172,7 +177,7 @@ def _second(told: Settings) -> Iterator[Stage]:
     wanted = told["selection"]
     numbers = ("--lowest", str(wanted["lowest"]), "--highest", str(wanted["highest"]))
     extra = tuple(word for x, n in wanted["extra"].items() for word in ("--extra", f"{x}={n}"))
-    for variant in told["variants"]:
+    for variant in _searched(told):
         path = f"{SECOND}-{variant}/next-{variant}"
         arguments = ("search", "select", f"search-{variant}/search", "--to", f"{path}.yaml", *numbers, *extra)
         # The campaign file is written last: where it is missing, CIFs are what a killed selection left.
@@ -187,13 +192,13 @@ def _second(told: Settings) -> Iterator[Stage]:
 def _figures(told: Settings) -> Iterator[Stage]:
     """Figures and tables of the paper; then the hulls of what the searches found."""
     campaign = f"{CALCULATIONS}/{list(told['campaigns'])[-1]}.yaml"
-    searches = [f"search-{variant}/search" for variant in told["variants"]]
+    searches = [f"search-{variant}/search" for variant in _searched(told)]
     before = ("figures", campaign, SCORES, *searches, "--to", "figures", "--engine", str(told["engine"]))
     yield Stage(
         "figures", "figures and tables", (Command(before),), ("*.png", "*.csv"),
-        after=(CALCULATIONS, SCORES, *(f"search-{variant}" for variant in told["variants"])),
+        after=(CALCULATIONS, SCORES, *(f"search-{variant}" for variant in _searched(told))),
     )  # fmt: skip
-    for variant in told["variants"]:
+    for variant in _searched(told):
         after = ("figures", f"{SECOND}-{variant}/next-{variant}.yaml", "--only", "fig2c", "--to", f"hull-{variant}")
         yield Stage(
             f"hull-{variant}", f"hull of what the search {WORDS[variant]} found",
@@ -204,7 +209,7 @@ def _figures(told: Settings) -> Iterator[Stage]:
 
 def _results(told: Settings, scored: list[str]) -> Stage:
     """What is true of the models, in one table."""
-    seconds = [f"{SECOND}-{variant}" for variant in told["variants"]]
+    seconds = [f"{SECOND}-{variant}" for variant in _searched(told)]
     return Stage(
         RESULTS, "results", (partial(write_results, told=dict(told)),), ("results.md", "results.json"),
         {"engine": told["engine"]}, after=(CALCULATIONS, DATA_SET, *scored, *seconds),

@@ -28,9 +28,7 @@ def writing(name, text, times):
 
 
 def two(runner, times, text="1", settings=None, size=1.0):
-    first = runner.Stage(
-        "first", "first", (writing("first", text, times),), ("made.txt",), settings or {}, like="work"
-    )
+    first = runner.Stage("first", "first", (writing("first", text, times),), ("made.txt",), settings or {}, like="work")
     second = runner.Stage(
         "second", "second", (writing("second", "2", times),), ("made.txt",), {}, ("first",), like="work", size=size
     )
@@ -80,16 +78,19 @@ def test_time_left_is_by_the_size_of_work_of_one_kind(example, tmp_path):
 def test_two_runs_do_not_share_a_folder(example, tmp_path, monkeypatch):
     runner = example("runner")
     monkeypatch.setattr(runner, "PATIENCE_S", 0.0)
-    with runner.one_at_a_time(tmp_path), pytest.raises(runner.StageError, match="held by another run"):
-        with runner.one_at_a_time(tmp_path):
-            pass
+    with (
+        runner.one_at_a_time(tmp_path),
+        pytest.raises(runner.StageError, match="held by another run"),
+        runner.one_at_a_time(tmp_path),
+    ):
+        pass
 
 
 def test_a_command_fails_with_its_exit_code_and_leaves_no_half_output(example, tmp_path):
     runner = example("runner")
     command = runner.Command(("query", "missing.yaml"), output="found.json")
     stage = runner.Stage("ask", "ask", (command,), ("found.json",))
-    with pytest.raises(runner.StageError, match="`valenceflow query missing.yaml` ended with exit code 2"):
+    with pytest.raises(runner.StageError, match=r"`valenceflow query missing\.yaml` ended with exit code 2"):
         runner.Runner(tmp_path, [stage]).run()
     assert not (tmp_path / "found.json").exists()
 
