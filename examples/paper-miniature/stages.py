@@ -101,7 +101,7 @@ def _trainings(told: Settings) -> Iterator[Stage]:
         extra = [(f"--{name.replace('_', '-')}", str(value)) for name, value in told["models"][kind].items()]
         arguments = (
             "train", kind, "--dataset", f"{DATA_SET}/set", "--out", _folder(kind, variant, seed), "--seed", str(seed),
-            "--store", "models.sqlite", *(["--no-charge-states"] if variant == "plain" else []),
+            *(["--no-charge-states"] if variant == "plain" else []),
             *(word for pair in extra for word in pair),
         )  # fmt: skip
         name = _model(kind, variant, seed)
@@ -118,7 +118,7 @@ def _evaluate(told: Settings, models: list[tuple[str, str, int]], out: str, *ext
         "evaluate", *(_folder(*model) for model in models), "--dataset", f"{DATA_SET}/set", "--out", out,
         "--side", wanted["side"], *(word for start in wanted["starts"] for word in ("--start", start)),
         *(("--judge", wanted["judge"]) if wanted["judge"] else ()), *(word for pair in relaxing for word in pair),
-        "--workers", str(told["workers"]), "--store", "models.sqlite", *extra,
+        "--workers", str(told["workers"]), *extra,
     ))  # fmt: skip
 
 
