@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def main() -> int:
         _list(runner)
         return 0
     folder.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGINT, signal.SIGTERM):  # shells have both ignored in what runs in the background
+        signal.signal(number, signal.default_int_handler)
     try:
         with one_at_a_time(folder) as runner.lock:
             runner.run(options.until)
@@ -66,12 +69,12 @@ def _list(runner: Runner) -> None:
     for stage in runner.stages:
         said = runner.record(stage)
         if runner.finished(stage):
-            kills = f", started {said['starts']} times" if said["starts"] > 1 else ""
+            kills = f", killed {said['killed']} times besides" if said["killed"] else ""
             state = f"done, {said['cpu_s']:.0f} CPU s{kills}"
         elif said.get("finished"):
             state = "to do again: its settings or inputs changed"
         else:
-            state = f"begun {said['starts']} times" if said else "to do"
+            state = f"begun, {said['cpu_s']:.0f} CPU s so far" if said else "to do"
         print(f"{stage.name:{width}s}  {stage.title}: {state}")
     print(runner.left() or "nothing left to do")
 

@@ -164,11 +164,11 @@ class Runner:
         return "; ".join(said)
 
     def _costs(self) -> dict[str, float]:
-        """CPU seconds per size of every kind that was measured without an interruption."""
+        """CPU seconds per size of every kind that was measured; what a kill took is not known."""
         found: dict[str, list[float]] = {}
         for stage in self.stages:
             said = self.record(stage)
-            if said.get("finished") and said.get("starts") == 1:
+            if said.get("finished") and not said.get("killed"):
                 found.setdefault(stage.kind, []).append(said["cpu_s"] / stage.size)
         return {kind: sum(values) / len(values) for kind, values in found.items()}
 
@@ -181,21 +181,20 @@ class Runner:
             self._set_aside(folder, said)
             said = {}
         folder.mkdir(parents=True, exist_ok=True)
-        said = {
-            "inputs": inputs,
-            "finished": False,
-            "cpu_s": said.get("cpu_s", 0.0),
-            "starts": said.get("starts", 0) + 1,
-        }
-        began = time.time()
-        for step in stage.steps:
-            write_whole(folder / RECORD, json.dumps(said, indent=1))
-            said["cpu_s"] += self._step(step, stage)
-        missing = [pattern for pattern in stage.products if not list(folder.glob(pattern))]
-        if missing:
-            raise StageError(f"{stage.name}: left no {', '.join(missing)} in {folder}")
-        said |= {"finished": True, "wall_s": time.time() - began, "products": _digest(folder, stage.products)}
+        spent, killed = said.get("cpu_s", 0.0), said.get("killed", 0) + bool(said.get("running"))
+        said = {"inputs": inputs, "finished": False, "running": True, "cpu_s": spent, "killed": killed}
         write_whole(folder / RECORD, json.dumps(said, indent=1))
+        began = _cpu_seconds()
+        try:
+            for step in stage.steps:
+                self._step(step, stage)
+            missing = [pattern for pattern in stage.products if not list(folder.glob(pattern))]
+            if missing:
+                raise StageError(f"{stage.name}: left no {', '.join(missing)} in {folder}")
+            said |= {"finished": True, "products": _digest(folder, stage.products)}
+        finally:
+            said |= {"running": False, "cpu_s": spent + _cpu_seconds() - began}
+            write_whole(folder / RECORD, json.dumps(said, indent=1))
         return float(said["cpu_s"])
 
     def _set_aside(self, folder: Path, said: dict[str, Any]) -> None:
@@ -208,38 +207,45 @@ class Runner:
         folder.rename(there)
         print(f"    its settings or inputs changed: what was there is now {there.name}", flush=True)
 
-    def _step(self, step: Step, stage: Stage) -> float:
-        """Do one step; returns the CPU time of it and of its processes, seconds."""
+    def _step(self, step: Step, stage: Stage) -> None:
+        """Do one step."""
         if not isinstance(step, Command):
-            began = time.process_time()
             step(self.root)
-            return time.process_time() - began
+            return
         if step.makes and (self.root / step.makes).exists():
-            return 0.0
+            return
         if step.leaves and (self.root / step.leaves).exists():
             shutil.rmtree(self.root / step.leaves)
-        code, cpu = run_command(step, self.root, self.lock)
+        code = run_command(step, self.root, self.lock)
         if code not in step.accepted:
             raise StageError(f"{stage.name}: `valenceflow {' '.join(step.arguments)}` ended with exit code {code}")
-        return cpu
 
 
-def run_command(command: Command, root: Path, lock: int = -1) -> tuple[int, float]:
-    """Run a command of valenceflow on a leash: it ends with this process; returns exit code and CPU seconds."""
+def _cpu_seconds() -> float:
+    """Of this process and of all processes that have ended below it."""
+    own, below = os.times()[:2], os.times()[2:4]
+    return sum(own) + sum(below)
+
+
+def run_command(command: Command, root: Path, lock: int = -1) -> int:
+    """Run a command of valenceflow on a leash: it ends with this process; returns its exit code."""
     arguments = [sys.executable, "-I", leash.__file__, sys.executable, "-m", "valenceflow.cli.main", *command.arguments]
     partial = root / f"{command.output}.partial"
     output = partial.open("wb") if command.output else None
+    held = () if lock < 0 else (lock,)  # the lock is free once the command, too, has ended
+    process = subprocess.Popen(arguments, cwd=root, stdout=output, pass_fds=held)
     try:
-        held = () if lock < 0 else (lock,)  # the lock is free once the command, too, has ended
-        process = subprocess.Popen(arguments, cwd=root, stdout=output, pass_fds=held)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
     finally:
         if output is not None:
             output.close()
     if command.output and process.returncode in command.accepted:
         partial.replace(root / command.output)
-    return process.returncode, usage.ru_utime + usage.ru_stime
+    return process.returncode
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_time_left_is_by_the_size_of_work_of_one_kind(example, tmp_path):
     record = tmp_path / "first" / "stage.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "cpu_s": 100.0}))
     assert found.left() == "about 300 CPU s left"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "starts": 2}))  # a kill's CPU time is not known
+    record.write_text(json.dumps({**json.loads(record.read_text()), "killed": 1}))  # a kill's CPU time is not known
     assert found.left() == "not measured yet: work"
 
 
@@ -115,3 +115,22 @@ def test_every_scale_has_its_stages_in_an_order_that_can_be_done(example, scale)
     assert len(trained) == len(told["models"]) * 2 * len(told["seeds"])
     if scale != "smoke":
         assert len(trained) == 18
+
+
+def test_a_stage_that_was_killed_says_so_and_one_that_was_stopped_keeps_its_time(example, tmp_path):
+    runner, times = example("runner"), []
+    stages = two(runner, times)
+    found = runner.Runner(tmp_path, stages)
+
+    def stopped(root):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.Runner(tmp_path, [runner.Stage("first", "first", (stopped,), ("made.txt",))]).run()
+    assert found.record(stages[0])["running"] is False
+    record = tmp_path / "first" / "stage.json"
+    said = {"inputs": found.inputs(stages[0]), "finished": False, "running": True, "cpu_s": 7.0, "killed": 0}
+    record.write_text(json.dumps(said))
+    found.run(until="first")
+    assert found.record(stages[0])["killed"] == 1
+    assert found.record(stages[0])["cpu_s"] >= 7.0
