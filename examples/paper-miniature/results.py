@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from valenceflow.analysis.seeds import SeedSummary, over_seeds
-from valenceflow.cli.figures import read_scores
 from valenceflow.inputs.whole_files import write_whole
-from valenceflow.potentials.evaluation.scores import ContinuedReference
+from valenceflow.potentials.evaluation.scores import ContinuedReference, read_scores
 
 
 def write_results(root: Path, told: dict[str, Any]) -> None:

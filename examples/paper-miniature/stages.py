@@ -32,7 +32,7 @@ def stages_of(told: Settings) -> list[Stage]:
     scores = list(_scores(told))
     return [
         _calculations(told), _data_set(told), *_trainings(told), *scores, *_searches(told), *_second(told),
-        *_figures(told), _results(told, [stage.name for stage in scores]),
+        *_figures(told), _report(told), _results(told, [stage.name for stage in scores]),
     ]  # fmt: skip
 
 
@@ -191,10 +191,9 @@ def _second(told: Settings) -> Iterator[Stage]:
 
 def _figures(told: Settings) -> Iterator[Stage]:
     """Figures and tables of the paper; then the hulls of what the searches found."""
-    campaign = f"{CALCULATIONS}/{list(told['campaigns'])[-1]}.yaml"
+    campaign = _last_campaign(told)
     searches = [f"search-{variant}/search" for variant in _searched(told)]
-    first = [model for model in _models(told) if model[2] == told["seeds"][0]]  # what differs by the seed is in results
-    scores = [f"{SCORES}/{_model(*model)}/scores.json" for model in first]
+    scores = _first_scores(told)
     before = ("figures", campaign, *scores, *searches, "--to", "figures", "--engine", str(told["engine"]))
     yield Stage(
         "figures", "figures and tables", (Command(before),), ("*.png", "*.csv"),
@@ -207,6 +206,27 @@ def _figures(told: Settings) -> Iterator[Stage]:
             (Command((*after, "--engine", str(told["engine"]))),), ("*.png", "*.csv"),
             after=(f"{SECOND}-{variant}",), like="hull",
         )  # fmt: skip
+
+
+def _last_campaign(told: Settings) -> str:
+    return f"{CALCULATIONS}/{list(told['campaigns'])[-1]}.yaml"
+
+
+def _first_scores(told: Settings) -> list[str]:
+    """Scores of the first seed: what differs by the seed is in the results."""
+    first = [model for model in _models(told) if model[2] == told["seeds"][0]]
+    return [f"{SCORES}/{_model(*model)}/scores.json" for model in first]
+
+
+def _report(told: Settings) -> Stage:
+    """One page of the last campaign, the models and the figures."""
+    arguments = (
+        "report", _last_campaign(told), *_first_scores(told), "--dataset", f"{DATA_SET}/set", "--figures", "figures",
+        "--engine", str(told["engine"]), "--out", "report/report.html",
+    )  # fmt: skip
+    return Stage(
+        "report", "report", (Command(arguments),), ("report.html",), after=(CALCULATIONS, DATA_SET, SCORES, "figures")
+    )
 
 
 def _results(told: Settings, scored: list[str]) -> Stage:
