@@ -143,12 +143,10 @@ def complete_fault(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_reason(incomplete: str) -> list[str]:
-    """Reasons of failures."""
-    from typing import get_args  # noqa: PLC0415 - as the next line
+    """What can be tried again."""
+    from ..flows.retry import RETRY_REASONS  # noqa: PLC0415 - pymatgen
 
-    from ..stores.documents import FailureReason  # noqa: PLC0415 - pymatgen
-
-    return _starting(incomplete, get_args(FailureReason))
+    return _starting(incomplete, RETRY_REASONS)
 
 
 def complete_columns(incomplete: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from .places import JsonOption
+from .wording import counted
 
 if TYPE_CHECKING:
     from ..inputs.charge_states import RedoxCouple
@@ -223,9 +224,10 @@ class _Bar:
 def report(summary: IngestSummary) -> list[str]:
     """What was taken, skipped and why, one line each; the first examples of every reason are named."""
     n_skipped = sum(summary.skipped.values())
+    again = f" ({summary.read_again} of them read again: they, or how they are read, changed)"
     lines = [
-        f"taken: {summary.taken} runs, salvaged: {summary.salvaged}, already there: {summary.unchanged}, "
-        f"skipped: {n_skipped}; {summary.frames} frames added"
+        f"taken: {counted(summary.taken, 'run')}, salvaged: {summary.salvaged}{again if summary.read_again else ''}, "
+        f"already there: {summary.unchanged}, skipped: {n_skipped}; {summary.frames} frames written"
     ]
     reasons = dict(summary.skipped)
     if summary.salvaged:

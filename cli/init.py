@@ -144,9 +144,15 @@ def _summary(draft: Draft) -> list[str]:
         f"  x can be {', '.join(str(choice.fraction) for choice in proposal.mixed)}; the file asks for "
         f"{proposal.suggested.fraction}",
     ]
+    couple = proposal.couple
+    for choice in proposal.uniform:
+        state = f"{couple.element}{(couple.high if choice.n_high else couple.low).oxidation_state}+"
+        lines.append(f"  at x = {choice.fraction} all are {state}: add it to `fraction:` to have that phase too")
     if "oxidation_states" in draft.open_questions:
         lines.append(f"  proposed charges {proposal.charges}")
     lines += [f"  {lack}" for lack in draft.lacks()]
+    first = ""
     if draft.open_questions:
         lines.append(f"to be confirmed in the file before it runs: {', '.join(draft.open_questions)}")
-    return [*lines, f"next: valenceflow run {draft.file} --engine rehearsal:springs"]
+        first = "confirm these, then "
+    return [*lines, f"next: {first}valenceflow run {draft.file} --engine rehearsal:springs"]

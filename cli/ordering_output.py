@@ -22,7 +22,7 @@ from ..inputs.orderings.written import record, write_cif, write_cifs, write_rows
 from ..inputs.supercells import HostSupercell
 from .ordering_subject import Subject
 from .progress import progress_bar
-from .tables import first_that_fits, plain_table
+from .tables import first_that_fits, plain_table, print_lines
 
 SHOWN = 40
 """Rows of a table unless --limit asks for more."""
@@ -70,6 +70,7 @@ def show_rows(
     number: int,
     shown: Shown,
     note: str = "",
+    lowest_is: str = "lowest",
     **facts: object,
 ) -> None:
     """Print rows as a table or JSON, or write them to a file or a folder.
@@ -81,6 +82,7 @@ def show_rows(
     number : how many there are.
     shown : as the options say.
     note : ends the first line.
+    lowest_is : what energies are told above, where the lowest row is not the lowest there is.
     facts : further fields for JSON.
     """
     lowest = min((r.energy for r in rows if r.energy is not None), default=None) if isinstance(rows, Sequence) else None
@@ -96,7 +98,7 @@ def show_rows(
         typer.echo(json.dumps({**about(catalogue), **facts, "rows": records}, indent=1))
         return
     typer.echo(head(catalogue, note))
-    _print_table(records, catalogue.cell.host.working_ion)
+    _print_table(records, catalogue.cell.host.working_ion, lowest_is)
     if shown.output is not None:
         typer.echo(f"{number:,} written to {shown.output}")
     elif number > len(records):
@@ -174,32 +176,62 @@ def _columns(columns: Sequence[tuple[str, list[str]]]) -> Table:
     return table
 
 
-def _print_table(records: Sequence[dict[str, Any]], ion: str) -> None:
+def _print_table(records: Sequence[dict[str, Any]], ion: str, lowest_is: str) -> None:
+    """Rows as a table; a narrow terminal gets fewer columns, or lines, and no number or key is ever cut."""
+    columns = _columns_of(records, ion, lowest_is)
+    gone = [name for name in _MAY_GO if name in columns]
+    console = Console()
+    for number in range(len(gone) + 1):
+        names = [name for name in columns if name not in gone[:number]]
+        table = first_that_fits([_row_table({name: columns[name] for name in names})], console)
+        if table is not None:
+            console.print(table)
+            if number:
+                left = ", ".join(columns[name].header.replace("\n", " ") for name in gone[:number])
+                print_lines(console, [f"a wider terminal also shows {left}"])
+            return
+    for cells in zip(*(column.cells for column in columns.values()), strict=True):
+        headers = (column.header.replace("\n", " ") for column in columns.values())
+        print_lines(console, [*(f"{header}: {cell}" for header, cell in zip(headers, cells, strict=True)), ""])
+
+
+_MAY_GO = ("working", "charges", "strata", "energy")
+"""Columns that a narrow terminal goes without, first one first."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    header: str
+    cells: list[str]
+
+
+def _columns_of(records: Sequence[dict[str, Any]], ion: str, lowest_is: str) -> dict[str, _Column]:
+    """The columns that these rows fill."""
+    columns = {"key": _Column("key", [row["key"] for row in records])}
+    if any(row["multiplicity"] is not None for row in records):
+        columns["charges"] = _Column("multiplicity\nof charges", _texts(row["multiplicity"] for row in records))
+    multiplicities = _texts(row["working_multiplicity"] for row in records)
+    columns["working"] = _Column(f"multiplicity\nof {ion}", multiplicities)
+    if any(row["energy"] is not None for row in records):
+        columns["energy"] = _Column("eV", _numbers((row["energy"] for row in records), 4))
+        above = _numbers((row["energy_mev_per_fu"] for row in records), 2)
+        columns["above"] = _Column(f"meV/f.u. above\n{lowest_is}", above)
+    if any(row["strata"] for row in records):
+        columns["strata"] = _Column("chosen as", [", ".join(row["strata"]) for row in records])
+    return columns
+
+
+def _numbers(values: Iterable[float | None], places: int) -> list[str]:
+    return ["-" if value is None else f"{value:.{places}f}" for value in values]
+
+
+def _row_table(columns: dict[str, _Column]) -> Table:
     table = plain_table()
-    ranked = any(record["energy"] is not None for record in records)
-    chosen = any(record["strata"] for record in records)
-    charges = any(record["multiplicity"] is not None for record in records)
-    table.add_column("key", no_wrap=True)
-    for name, is_there in (
-        ("multiplicity\nof charges", charges),
-        (f"multiplicity\nof {ion}", True),
-        ("eV", ranked),
-        ("meV/f.u.\nabove lowest", ranked),
-    ):
-        if is_there:
-            table.add_column(name, justify="right", no_wrap=True)
-    if chosen:
-        table.add_column("chosen as")
-    for row in records:
-        cells = [row["key"]]
-        cells += [f"{row['multiplicity']:,}"] if charges else []
-        cells.append(f"{row['working_multiplicity']:,}")
-        if ranked:
-            energy, above = row["energy"], row["energy_mev_per_fu"]
-            cells += ["-", "-"] if energy is None else [f"{energy:.4f}", f"{above:.2f}"]
-        cells += [", ".join(row["strata"])] if chosen else []
+    for name, column in columns.items():
+        table.add_column(column.header, justify="left" if name in ("key", "strata") else "right", no_wrap=True)
+    for cells in zip(*(column.cells for column in columns.values()), strict=True):
         table.add_row(*cells)
-    Console().print(table)
+    return table
 
 
 def count_head(subject: Subject) -> str:

@@ -213,7 +213,8 @@ def sample(
         rows = catalogue.sample(number, seed, likely, lowest, references, tell)
     facts = {"seed": seed, "weight": weight}
     note = f"sample of seed {seed}, each of the {weight} equally likely"
-    show_rows(catalogue, rows, len(rows), Shown(output, limit, as_json), note, **facts)
+    base = "lowest" if lowest else "lowest of these"
+    show_rows(catalogue, rows, len(rows), Shown(output, limit, as_json), note, base, **facts)
 
 
 @app.command()

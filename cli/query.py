@@ -32,6 +32,9 @@ ORDERINGS = {LOST_ORDERING: LOST, AS_MEANT: COUNTING} | {
 MAY_GO = ("max_force", "state", "achieved_key")
 """Columns that are left out one after the other where the terminal is narrow and none was asked for by name."""
 
+SHOWN = 12
+"""Values that are there, where none was found."""
+
 STATES = ("completed", "failed", "audit failed")
 _HEADERS = {field: name for name, field in SHORT_NAMES.items()}
 
@@ -118,10 +121,12 @@ def query(
         from .query_output import write_rows  # noqa: PLC0415 - start-up
 
         write_rows([{name: row[name] for name in fields} for row in rows], fields, form, output)
+        if output is not None:
+            typer.echo(f"{counted(len(rows), question.kind[:-1])} written to {output}", err=True)
         return
     _say_whose_numbers(engines if engine is None else [engine])
     _print_table(rows, fields, may_go=columns is None, what="frame" if frames else "calculation")
-    if engine is not None and not rows:
+    if not rows:
         _say_where_there_are_some(place.stores, question)
 
 
@@ -156,8 +161,20 @@ def _say_whose_numbers(engines: Sequence[str]) -> None:
 
 
 def _say_where_there_are_some(stores: Stores, question: Question) -> None:
-    """What the same question finds under other engines, where it finds nothing under the one asked for."""
+    """Why nothing was found: the fractions, hosts or engines that are there, or that there are frames alone."""
     collection = stores.collection(question.kind)
+    for option, asked, field in (("--x", question.x, "fraction"), ("--host", question.host, "host")):
+        if asked is not None:
+            there = sorted({value for value in collection.distinct(field) if value is not None})
+            shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in there[:SHOWN])
+            more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
+            typer.echo(f"{option} {asked}: none; there are {shown or 'no values of it'}{more}")
+    if question.kind == "calculations" and collection.count({}) == 0:
+        number = int(stores.collection("frames").count({}))
+        if number:
+            typer.echo(f"no calculations, but {counted(number, 'frame')}: ingested runs are asked for by --frames")
+    if question.engine is None:
+        return
     others = replace(question, engine=None).criteria(stores)
     for engine in sorted(collection.distinct("engine", others)):
         number = int(collection.count({"$and": [others, {"engine": engine}]}))

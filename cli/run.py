@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .completion import complete_fault, complete_launch, complete_reason
+from .completion import complete_engine, complete_fault, complete_launch, complete_reason
 from .places import CampaignPath, EngineOption
 from .wording import AUDIT_FAILED, command, counted
 
@@ -118,7 +118,14 @@ def _hand_over(
 
 def retry(
     campaign: CampaignPath,
-    engine: EngineOption = "vasp",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Engine whose configurations are meant.",
+            autocompletion=complete_engine,
+            show_default="the one that ran, or vasp",
+        ),
+    ] = None,
     reason: Annotated[
         str | None, typer.Option(help="Only failures of this reason (see status).", autocompletion=complete_reason)
     ] = None,
@@ -130,10 +137,12 @@ def retry(
     """
     from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
     from ..flows.engines import engine_name  # noqa: PLC0415
-    from ..flows.retry import mark_for_retry  # noqa: PLC0415
+    from ..flows.retry import mark_for_retry, only_engine  # noqa: PLC0415
 
-    marked = mark_for_retry(read_campaign(campaign), engine_name(engine), reason, only or [])
-    typer.echo(f"{counted(len(marked), 'configuration')} marked; to run: {command('run', campaign, engine)}")
+    described = read_campaign(campaign)
+    whose = engine_name(engine) if engine is not None else only_engine(described) or "vasp"
+    marked = mark_for_retry(described, whose, reason, only or [])
+    typer.echo(f"{counted(len(marked), 'configuration')} marked; to run: {command('run', campaign, whose)}")
 
 
 def _dry_run(

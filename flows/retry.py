@@ -6,16 +6,19 @@ Steps that passed their audit keep their job uuid, so that they are not run agai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ..stores.builders import build_calculations, supersede
-from ..stores.documents import ConfigurationDoc
+from ..stores.documents import ConfigurationDoc, FailureReason
 from ..stores.relations import LOST
 from .campaign_file import Campaign
 from .lock import campaign_lock
 from .manifest import MANIFEST_FILE, register_campaign, with_attempts
 from .plan import step_uuid
 from .runner import campaign_stores, matches, plan
+
+RETRY_REASONS = (*get_args(FailureReason), "audit failed", "lost", *LOST)
+"""What calculations can be marked by: why they failed, or what became of their ordering."""
 
 
 def mark_for_retry(
@@ -33,11 +36,15 @@ def mark_for_retry(
     Raises
     ------
     ValueError
-        If nothing matches.
+        If nothing matches, or the reason is none of `RETRY_REASONS`.
     """
+    if reason is not None and reason not in RETRY_REASONS:
+        raise ValueError(f"--reason {reason!r} is unknown; choose one of {', '.join(RETRY_REASONS)}")
     planned = plan(campaign, engine, only)
     if not (campaign.folder / MANIFEST_FILE).exists():
-        raise ValueError(f"campaign {campaign.file.name} has not been started; start it with `valenceflow run`")
+        raise ValueError(
+            f"campaign {campaign.file.name} has not been started; start it with `valenceflow run {campaign.path.name}`"
+        )
     with campaign_lock(campaign.folder):
         stores = campaign_stores(campaign)
         stores.take_in(alone=True)
@@ -63,6 +70,16 @@ def mark_for_retry(
         # After the manifest: were this cut short, the next attempt's calculation would do it (`builders`).
         supersede(stores, marked)
     return marked
+
+
+def only_engine(campaign: Campaign) -> str | None:
+    """The engine that a campaign was run with; None where there are several or none."""
+    if not (campaign.folder / MANIFEST_FILE).exists():
+        return None
+    stores = campaign_stores(campaign)
+    engines = stores.collection("configurations").distinct("engine", {"campaign": campaign.file.name})
+    stores.close()
+    return str(engines[0]) if len(engines) == 1 else None
 
 
 def next_attempt(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> ConfigurationDoc:

@@ -91,6 +91,12 @@ class HostProposal:
         return tuple(choice for choice in self.choices if 0 < choice.n_high < len(self.cell.redox_sites))
 
     @property
+    def uniform(self) -> tuple[FractionChoice, ...]:
+        """Compositions between the end members at which every redox site is in one charge state."""
+        sites = len(self.cell.redox_sites)
+        return tuple(c for c in self.choices if c.n_high in (0, sites) and 0 < c.fraction < 1)
+
+    @property
     def suggested(self) -> FractionChoice:
         """The mixed composition nearest to the file's own, or to one half where the file has every site filled."""
         wanted = 0.5 if self.occupancy > 1 - FULL else self.occupancy

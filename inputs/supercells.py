@@ -170,7 +170,10 @@ class HostSupercell:
     def n_high(self, n_working: int, couple: RedoxCouple) -> int:
         """High-state sites that neutrality asks for with `n_working` working ions in the cell."""
         ions = n_working * self.host.oxidation_states[self.host.working_ion]
-        return couple.n_high(self._framework_charge + ions, len(self.redox_sites))
+        try:
+            return couple.n_high(self._framework_charge + ions, len(self.redox_sites))
+        except ValueError as err:
+            raise ValueError(f"at x = {Fraction(n_working, len(self.working_sites))} {err}") from None
 
     @cached_property
     def _framework_charge(self) -> int:

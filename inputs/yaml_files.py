@@ -79,7 +79,9 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
         raise ValueError(f"{origin}: not readable as YAML: {err}") from err
     if not isinstance(content, dict):
         found = "an empty file" if content is None else type(content).__name__
-        raise ValueError(f"{origin}: expected `field: value` lines at the top level, got {found}")
+        is_cif = text.lstrip().startswith(("data_", "#\\#CIF")) or origin.lower().endswith(".cif")
+        hint = f"; this looks like a CIF: `valenceflow init --host {origin}` makes a campaign of it" if is_cif else ""
+        raise ValueError(f"{origin}: expected `field: value` lines at the top level, got {found}{hint}")
     return content
 
 
@@ -101,8 +103,18 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
     first = max((one for one in findings if one["loc"][:1] == findings[0]["loc"][:1]), key=lambda one: len(one["loc"]))
     where = ".".join(named_parts(first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "model_type" and model is not None:
+        return f"{where}: {_fields_wanted(first['input'], model_at(model, where.split('.')))}"
     value = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
     return f"{where}: {message}{value}" if where else f"{message}{value}"
+
+
+def _fields_wanted(given: object, model: type[BaseModel]) -> str:
+    """What to write where a value stands and fields belong."""
+    fields = tuple(model.model_fields)
+    near = get_close_matches(given.lower(), fields, n=1, cutoff=0.7) if isinstance(given, str) else []
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(fields)}"
+    return f"fields belong here, got {given!r}; {hint}"
 
 
 def named_parts(loc: tuple[int | str, ...]) -> list[str]:

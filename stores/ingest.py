@@ -41,7 +41,8 @@ class IngestSummary:
     ----------
     taken, salvaged : runs taken whole, and runs that were cut off.
     unchanged : runs that the store has already (taken or skipped then).
-    frames : frames added.
+    read_again : of those taken or salvaged, runs that the store had: they, or how they are read, changed.
+    frames : frames of the runs that were taken or salvaged.
     skipped : reason -> runs.
     left_out : reason -> frames of runs that were taken.
     examples : reason -> some of its places with details.
@@ -51,14 +52,22 @@ class IngestSummary:
     taken: int = 0
     salvaged: int = 0
     unchanged: int = 0
+    read_again: int = 0
     frames: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def count(self, run: RunDoc, unchanged: bool) -> None:
-        """Count one run."""
+    def count(self, run: RunDoc, unchanged: bool, was_there: bool = False) -> None:
+        """Count one run.
+
+        Parameters
+        ----------
+        run : as it is in the store now.
+        unchanged : it was not read again.
+        was_there : the store had frames from its place before.
+        """
         if unchanged and run.state != "skipped":
             self.unchanged += 1
             return
@@ -67,6 +76,7 @@ class IngestSummary:
         else:
             self.taken += run.state == "taken"
             self.salvaged += run.state == "salvaged"
+            self.read_again += was_there
             self.frames += run.n_frames
             self.left_out.update(run.left_out)
         if run.reason:
@@ -80,6 +90,7 @@ class IngestSummary:
             "taken": self.taken,
             "salvaged": self.salvaged,
             "unchanged": self.unchanged,
+            "read_again": self.read_again,
             "frames": self.frames,
             "skipped": dict(self.skipped),
             "left_out": dict(self.left_out),
@@ -196,7 +207,8 @@ def ingest(
             orders = (_order(keeper, item, options, spool_folder, again) for item in items)
             for order, results in in_processes(work, orders, processes, _lost):
                 for taken in results:
-                    summary.count(taken.run if taken.unchanged else keeper.keep(taken), taken.unchanged)
+                    was_there = taken.run.place in order.had_frames
+                    summary.count(taken.run if taken.unchanged else keeper.keep(taken), taken.unchanged, was_there)
                 on_done(order.item)
     finally:
         shutil.rmtree(spool_folder, ignore_errors=True)
@@ -205,8 +217,9 @@ def ingest(
 
 
 def _order(keeper: Keeper, item: Item, options: IngestOptions, spool_folder: Path, again: bool) -> Order:
-    known = {} if again else {run.place: run for run in keeper.runs_at(item.places)}
-    return Order(item, options, spool_folder, known)
+    there = {run.place: run for run in keeper.runs_at(item.places)}
+    had_frames = frozenset(place for place, run in there.items() if run.state != "skipped")
+    return Order(item, options, spool_folder, {} if again else there, had_frames)
 
 
 def _lost(order: Order) -> list[Taken]:

@@ -101,12 +101,15 @@ class Taken:
 
 @dataclass
 class Order:
-    """What a process is to do: the item, the options, what is known of its places, and where spool files go."""
+    """What a process is to do: the item, the options, where spool files go, what is known of its places, and which of
+    these the store has frames of.
+    """
 
     item: Item
     options: IngestOptions
     spool_folder: Path
     known: dict[str, RunDoc] = field(default_factory=dict)
+    had_frames: frozenset[str] = frozenset()
 
 
 def work(order: Order) -> list[Taken]:

@@ -213,6 +213,8 @@ def fraction_range(text: str) -> tuple[float, float]:
         last = float(exact_number(high)) if high.strip() else (1.0 if ":" in text else first)
     except ValueError as err:
         raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
+    if first > last:
+        raise ValueError(f"--x {text!r}: the lower end comes first: {high.strip()}:{low.strip()}")
     return first - _SLACK, last + _SLACK
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from valenceflow.flows.rehearsal.command import rehearsal_command
 
 STUB_POTCARS = Path(tempfile.mkdtemp(prefix="valenceflow-stub-potcars-"))
@@ -27,6 +28,10 @@ os.environ.update(
 # A shell without job control has its background processes ignore Ctrl-C, and they hand that on to all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast a machine draws examples says nothing about the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # A person's own settings must not decide what a test sees.
 for name in ("JOBFLOW_CONFIG_FILE", "ATOMATE2_CONFIG_FILE", "VALENCEFLOW_REHEARSAL_ENGINE"):

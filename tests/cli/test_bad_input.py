@@ -41,6 +41,7 @@ def sodium(fraction, **orderings):
         ({"couple": "Mn2+/Mn3+"}, "not of olivine-NaFePO4", "take a CIF as host"),
         ({"host": "perovskite"}, "unknown host 'perovskite'", "give the path of a CIF"),
         ({"host": "nowhere.cif"}, "nowhere.cif: no such file", ""),
+        ({"charge": "fre"}, "charge: fields belong here, got 'fre'", "did you mean 'free'?"),
         ({"protocol": "pbe"}, "unknown protocol 'pbe'", "paper-2026"),
         ({"couples": "nowhere.yaml"}, "nowhere.yaml", ""),
         ({"name": "a/b"}, "'a/b' names the campaign's folder", "use letters"),
@@ -196,6 +197,12 @@ def test_a_missing_campaign_file_names_init(refused, tmp_path):
     assert "valenceflow init" in refused("run", tmp_path / "nowhere.yaml")
 
 
+def test_a_crystal_in_the_place_of_a_campaign_is_told_from_it(refused, tmp_path, olivine):
+    path = tmp_path / "crystal.cif"
+    olivine.structure.to(filename=str(path))
+    assert f"`valenceflow init --host {path}`" in refused("run", path)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -277,6 +284,7 @@ def test_looking_at_a_campaign_that_was_not_started(command, refused, tmp_path, 
 def test_retrying_a_campaign_that_was_not_started(refused, tmp_path, write_campaign):
     path = write_campaign(tmp_path)
     assert "has not been started" in refused("retry", path, *SPRINGS)
+    assert "choose one of" in refused("retry", path, *SPRINGS, "--reason", "bogus")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -77,7 +77,7 @@ def test_a_file_for_a_cif_is_refused_until_it_is_confirmed_and_planned_then(
     answer = call("init", path, "--host", cif)
     assert (answer.code, answer.err) == (0, "")
     assert f"to be confirmed in the file before it runs: {asked}" in answer.out
-    assert f"next: valenceflow run {path}" in answer.out
+    assert f"next: confirm these, then valenceflow run {path}" in answer.out
     assert refusal in refused("run", path, *SPRINGS)
     confirm(path)
     campaign = read_campaign(path)

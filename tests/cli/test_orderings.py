@@ -48,6 +48,24 @@ def test_counts_of_the_papers_cell_at_every_sodium_content(answer):
     assert sum(c["working_distinct"] for c in counts.values()) == 353_049
 
 
+@pytest.mark.parametrize("columns", [200, 80, 60, 20])
+def test_keys_and_energies_are_whole_however_narrow_the_terminal(columns, answer, monkeypatch):
+    arguments = ("sample", *PAPER, "--fraction", "2/3", "--at", "lowest", "-n", "2")
+    rows = answer(*arguments, as_json=True)["rows"]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    printed = answer(*arguments)
+    assert "…" not in printed
+    for row in rows:
+        assert row["key"] in printed
+        assert f"{row['energy']:.4f}" in printed
+
+
+def test_what_energies_are_told_above_is_said(answer, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "lowest of these" in answer("sample", *SMALL, "-n", "2")
+    assert "lowest of these" not in answer("sample", *SMALL, "-n", "2", "--lowest", "1")
+
+
 def test_counts_fit_a_narrow_terminal_without_cutting_a_number(answer, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     shown = answer("count", *PAPER, "--fraction", "2/3")

@@ -40,13 +40,15 @@ def test_unchanged_folders_are_left_alone(three_folders, take, stores):
 def test_reading_again_changes_nothing(three_folders, take, stores):
     take(three_folders)
     before = contents(stores)
-    assert take(three_folders, again=True).taken == 3
+    again = take(three_folders, again=True)
+    assert (again.taken, again.read_again) == (3, 3)
     assert contents(stores) == before
 
 
 def test_other_options_read_the_run_again(three_folders, take):
-    take(three_folders)
-    assert take(three_folders, keep_unlabelled=True).taken == 3
+    first, second = take(three_folders), take(three_folders, keep_unlabelled=True)
+    assert (first.taken, first.read_again) == (3, 0)
+    assert (second.taken, second.read_again) == (3, 3)
 
 
 def test_skipped_folders_are_told_again_without_being_read(relax_folder, take, stores):
