@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runner import RECORD
 from valenceflow.analysis.seeds import SeedSummary, over_seeds
 from valenceflow.inputs.whole_files import write_whole
 from valenceflow.potentials.evaluation.scores import ContinuedReference, read_scores
@@ -32,7 +33,8 @@ def write_results(root: Path, told: dict[str, Any]) -> None:
 
 
 def _calculations(root: Path) -> list[Path]:
-    return [*sorted(root.glob("calculations/*.json")), *sorted(root.glob("second-calculations-*/*.json"))]
+    found = [*sorted(root.glob("calculations/*.json")), *sorted(root.glob("second-calculations-*/*.json"))]
+    return [path for path in found if path.name != RECORD and ".before-" not in path.parent.name]
 
 
 def _counts(path: Path) -> dict[str, int]:
