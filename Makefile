@@ -21,7 +21,7 @@ demo-dft: $(STAMP)
 study-dft: $(STAMP)
 	$(BIN)/python examples/demo-dft/study.py
 
-# The paper on pretrained CHGNet: calculations, trainings, searches, figures; hours on two cores (examples/paper-miniature).
+# The paper on pretrained CHGNet: calculations, trainings, searches, figures, report (examples/paper-miniature).
 miniature: $(STAMP)
 	$(BIN)/python examples/paper-miniature/miniature.py
 
