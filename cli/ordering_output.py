@@ -215,7 +215,7 @@ def _columns_of(records: Sequence[dict[str, Any]], ion: str, lowest_is: str) -> 
     if any(row["energy"] is not None for row in records):
         columns["energy"] = _Column("eV", _numbers((row["energy"] for row in records), 4))
         above = _numbers((row["energy_mev_per_fu"] for row in records), 2)
-        columns["above"] = _Column(f"meV/f.u. above\n{lowest_is}", above)
+        columns["above"] = _Column(f"meV/f.u.\nabove {lowest_is}", above)
     if any(row["strata"] for row in records):
         columns["strata"] = _Column("chosen as", [", ".join(row["strata"]) for row in records])
     return columns
