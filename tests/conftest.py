@@ -38,6 +38,11 @@ for name in ("JOBFLOW_CONFIG_FILE", "ATOMATE2_CONFIG_FILE", "VALENCEFLOW_REHEARS
     os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of the queue first: they wait most of their time, and the others fill it."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+
+
 @dataclass
 class Rehearsed:
     """A flow that was run: its stores, its jobs' documents (by step) and their folders."""
