@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pymatgen.core import Structure
-
 from ..inputs.charge_states import RedoxCouple
-from ..inputs.hosts import Host
 from ..inputs.supercells import HostSupercell
+from ..stores.building import supercell_of
 from .hull_agreement import RUN, Hull, hull_of_calculations, source_of
 
 if TYPE_CHECKING:
@@ -91,11 +89,8 @@ def read_campaign_results(
     }
     merged = [{**c, "working_bits": bits[c["configuration_id"]]} for c in calculations]
     merged.sort(key=lambda c: (-c["fraction"], c["energy_per_fu"]))
-    host = document["host"]
-    cell = HostSupercell.build(
-        Host.model_validate({**host, "structure": Structure.from_dict(host["structure"])}), document["supercell"]
-    )
-    return CampaignResults(name, cell, RedoxCouple.model_validate(document["couple"]), merged, source, run)
+    couple = RedoxCouple.model_validate(document["couple"])
+    return CampaignResults(name, supercell_of(document), couple, merged, source, run)
 
 
 def _campaign(stores: Stores, campaign: str | None) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def show_rows(
     at_most = shown.limit or (None if shown.as_json else SHOWN)
     records = [record(row, catalogue.cell, lowest) for row in islice(rows, at_most)]
     if shown.as_json:
-        typer.echo(json.dumps({**about(catalogue), **facts, "rows": records}, indent=1))
+        above = {} if lowest is None else {"energies_above": lowest_is}
+        typer.echo(json.dumps({**about(catalogue), **facts, **above, "rows": records}, indent=1))
         return
     typer.echo(head(catalogue, note))
     _print_table(records, catalogue.cell.host.working_ion, lowest_is)

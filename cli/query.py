@@ -127,7 +127,10 @@ def query(
     _say_whose_numbers(engines if engine is None else [engine])
     _print_table(rows, fields, may_go=columns is None, what="frame" if frames else "calculation")
     if not rows:
-        _say_where_there_are_some(place.stores, question)
+        _say_what_values_there_are(place.stores, question)
+        _say_that_there_are_frames(place.stores, question)
+        if engine is not None:
+            _say_where_there_are_some(place.stores, question)
 
 
 def _mongo(text: str | None) -> dict[str, Any] | None:
@@ -160,8 +163,8 @@ def _say_whose_numbers(engines: Sequence[str]) -> None:
         typer.echo(f"engines {', '.join(engines)}: their energies cannot be compared; choose one with --engine")
 
 
-def _say_where_there_are_some(stores: Stores, question: Question) -> None:
-    """Why nothing was found: the fractions, hosts or engines that are there, or that there are frames alone."""
+def _say_what_values_there_are(stores: Stores, question: Question) -> None:
+    """The fractions and hosts that are there, where none is found of the one asked for."""
     collection = stores.collection(question.kind)
     for option, asked, field in (("--x", question.x, "fraction"), ("--host", question.host, "host")):
         if asked is not None:
@@ -169,12 +172,19 @@ def _say_where_there_are_some(stores: Stores, question: Question) -> None:
             shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in there[:SHOWN])
             more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
             typer.echo(f"{option} {asked}: none; there are {shown or 'no values of it'}{more}")
-    if question.kind == "calculations" and collection.count({}) == 0:
+
+
+def _say_that_there_are_frames(stores: Stores, question: Question) -> None:
+    """Ingested runs are frames and no calculations."""
+    if question.kind == "calculations" and stores.collection("calculations").count({}) == 0:
         number = int(stores.collection("frames").count({}))
         if number:
             typer.echo(f"no calculations, but {counted(number, 'frame')}: ingested runs are asked for by --frames")
-    if question.engine is None:
-        return
+
+
+def _say_where_there_are_some(stores: Stores, question: Question) -> None:
+    """What the same question finds under other engines, where it finds nothing under the one asked for."""
+    collection = stores.collection(question.kind)
     others = replace(question, engine=None).criteria(stores)
     for engine in sorted(collection.distinct("engine", others)):
         number = int(collection.count({"$and": [others, {"engine": engine}]}))

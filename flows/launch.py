@@ -157,7 +157,7 @@ class Workers:
                         deaths.add(finished.configuration_id)
                         waiting.append(finished)
                     elif finished is not None:
-                        yield Finished(finished, _error_of(line, process))
+                        yield Finished(finished, _error_of(line, process, "this configuration"))
                     if not line:
                         selector.unregister(_pipe(process.stdout))
                         replacement = self._replace(process, finished is not None)
@@ -169,23 +169,24 @@ class Workers:
                         self._send(process, configuration)
                         yield Started(configuration)
 
-    def ask(self, request: Mapping[str, Any], keep_waiting: Callable[[], bool] = lambda: True) -> str | None:
+    def ask(self, what: str, request: Mapping[str, Any], while_waiting: Callable[[], None]) -> str | None:
         """Hand one request to the first worker and wait; returns what went wrong, or None.
 
         Parameters
         ----------
+        what : the request in words.
         request : as `worker.main` reads it.
-        keep_waiting : asked about once a second; it raises to stop waiting.
+        while_waiting : called about once a second; what it raises ends the waiting.
         """
         process = self._processes[0]
         with DefaultSelector() as selector:
             selector.register(_pipe(process.stdout), EVENT_READ)
             for is_reply in (False, True):  # the first line says that it is ready
                 while not selector.select(timeout=1.0):
-                    keep_waiting()
+                    while_waiting()
                 line = _pipe(process.stdout).readline()
                 if is_reply or not line:
-                    return _error_of(line, process)
+                    return _error_of(line, process, what)
                 _write(process, request)
         return None
 
@@ -240,8 +241,8 @@ def _write(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None
     pipe.flush()
 
 
-def _error_of(line: bytes, process: subprocess.Popen[bytes]) -> str | None:
+def _error_of(line: bytes, process: subprocess.Popen[bytes], what: str) -> str | None:
     if not line:
-        return f"the worker ended with exit code {process.wait()} in the middle of it"
+        return f"the worker ended with exit code {process.wait()} in the middle of {what}"
     reply: dict[str, Any] = json.loads(line)
     return reply.get("error")

@@ -41,10 +41,9 @@ def run_metal_reference(
     folder, attempt = prepared.campaign.folder, next_attempt(known)
     clear_requests(folder)
 
-    def keep_waiting() -> bool:
+    def stop_where_asked() -> None:
         if requested(folder) == "cancel" or is_over():
             raise StopWorkersError("the metal reference was stopped; the next run begins it anew")
-        return True
 
     request = {
         "metal": {"engine": plan.engine, "attempt": attempt},
@@ -52,7 +51,7 @@ def run_metal_reference(
     }
     write_log(folder, f"metal reference: {plan.protocol.name}, attempt {attempt}, by {plan.engine}")
     with Workers(prepared.campaign, prepared.stores, 1, environment) as pool:
-        error = pool.ask(request, keep_waiting)
+        error = pool.ask("the metal reference", request, stop_where_asked)
     prepared.stores.take_in()
     found = find_reference(prepared.stores, prepared.campaign, plan)
     if found is None or found.attempt != attempt:

@@ -10,15 +10,15 @@ from typing import Any, get_args
 
 from ..stores.builders import build_calculations, supersede
 from ..stores.documents import ConfigurationDoc, FailureReason
-from ..stores.relations import LOST
+from ..stores.relations import LOST, LOST_ORDERING
 from .campaign_file import Campaign
 from .lock import campaign_lock
 from .manifest import MANIFEST_FILE, register_campaign, with_attempts
 from .plan import step_uuid
 from .runner import campaign_stores, matches, plan
 
-RETRY_REASONS = (*get_args(FailureReason), "audit failed", "lost", *LOST)
-"""What calculations can be marked by: why they failed, or what became of their ordering."""
+RETRY_REASONS = (*get_args(FailureReason), "failed", "audit failed", LOST_ORDERING, *LOST)
+"""What calculations can be marked by: why they failed, their state, or what became of their ordering."""
 
 
 def mark_for_retry(
@@ -109,4 +109,4 @@ def _reasons(calculation: Mapping[str, Any]) -> set[str]:
     failures = {step["reason"] for step in calculation["steps"].values() if step["document"] == "FailureDoc"}
     if calculation["state"] != "completed":
         return failures | {calculation["state"]}
-    return {"lost", calculation["relation"]} if calculation["relation"] in LOST else set()
+    return {LOST_ORDERING, calculation["relation"]} if calculation["relation"] in LOST else set()

@@ -111,10 +111,7 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
 
 def _fields_wanted(given: object, model: type[BaseModel]) -> str:
     """What to write where a value stands and fields belong."""
-    fields = tuple(model.model_fields)
-    near = get_close_matches(given.lower(), fields, n=1, cutoff=0.7) if isinstance(given, str) else []
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(fields)}"
-    return f"fields belong here, got {given!r}; {hint}"
+    return f"fields belong here, got {given!r}; {right_name(str(given), tuple(model.model_fields))}"
 
 
 def named_parts(loc: tuple[int | str, ...]) -> list[str]:

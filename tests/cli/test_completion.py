@@ -72,7 +72,7 @@ def test_hosts_and_crystals_are_completed(folder):
 
 def test_words_are_those_that_the_commands_know():
     assert completion.complete_engine("") == sorted([*ENGINES, "rehearsal"])
-    assert completion.complete_reason("") == [*get_args(FailureReason), "audit failed", "lost", *LOST]
+    assert completion.complete_reason("") == [*get_args(FailureReason), "failed", "audit failed", "lost", *LOST]
     assert completion.complete_couple("Mn") == [name for name in shipped_couples() if name.startswith("Mn")]
     assert completion.complete_ordering("de") == ["delocalised"]
     assert completion.complete_state("f") == ["failed"]

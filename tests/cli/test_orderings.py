@@ -64,6 +64,7 @@ def test_what_energies_are_told_above_is_said(answer, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert "lowest of these" in answer("sample", *SMALL, "-n", "2")
     assert "lowest of these" not in answer("sample", *SMALL, "-n", "2", "--lowest", "1")
+    assert answer("sample", *SMALL, "-n", "2", as_json=True)["energies_above"] == "lowest of these"
 
 
 def test_counts_fit_a_narrow_terminal_without_cutting_a_number(answer, monkeypatch):

@@ -86,6 +86,7 @@ def test_a_question_of_the_guide_is_answered(question, is_right, small, tmp_path
         (["--frames", "--where", "label.verdikt = resolved"], "no field 'label.verdikt' in a frame; there is verdict"),
         (["--frames", "--state", "failed"], "--state is of calculations"),
         (["--mongo", "{"], "not readable as JSON"),
+        (["--x", "3/4:1/4"], "the lower end comes first: 1/4:3/4"),
         (["--mongo", "[]"], "give an object"),
         (["--formula", "Nonsense!"], "formula 'Nonsense!'"),
         (["--format", "xlsx"], "--format 'xlsx' is unknown"),
@@ -96,6 +97,14 @@ def test_a_question_of_the_guide_is_answered(question, is_right, small, tmp_path
 def test_what_cannot_be_asked_is_said_in_one_line(arguments, said, small, tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
     assert said in refused("query", "--store", small, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--x", "0.01"], "--x 0.01: none; there are "), (["--host", "spinel"], "--host spinel: none;")],
+)
+def test_an_empty_answer_says_what_there_is(arguments, said, small, call):
+    assert said in call("query", "--store", small, *arguments).out
 
 
 def test_the_same_in_python(stores, small):  # noqa: F811

@@ -3,7 +3,7 @@
 import pytest
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.manifest import read_manifest
-from valenceflow.flows.retry import mark_for_retry
+from valenceflow.flows.retry import mark_for_retry, only_engine
 from valenceflow.flows.runner import make_folder, plan, prepare
 from valenceflow.stores.documents import FailureDoc, StepIntent
 
@@ -69,3 +69,17 @@ def test_reasons_and_configurations_choose(campaign, fail):
     assert by_reason.configuration_id == second.configuration_id
     (by_id,) = mark_for_retry(campaign, ENGINE, only=[first.configuration_id[:10]])
     assert by_id.configuration_id == first.configuration_id
+
+
+def test_the_engine_that_ran_is_meant_unless_there_are_several(campaign):
+    assert only_engine(campaign) == ENGINE
+    prepare(campaign, "vasp", plan(campaign, "vasp")).stores.close()
+    assert only_engine(campaign) is None
+
+
+@pytest.mark.parametrize("reason", ["failed", "killed", "lost", "moved", "audit failed"])
+def test_a_reason_that_nothing_has_is_told_from_one_that_is_none(reason, campaign):
+    with pytest.raises(ValueError, match="no failed configuration of reason"):
+        mark_for_retry(campaign, ENGINE, reason)
+    with pytest.raises(ValueError, match="unknown; choose one of"):
+        mark_for_retry(campaign, ENGINE, f"{reason}!")
