@@ -15,7 +15,8 @@ from valenceflow.stores.connect import sqlite_stores
 
 @pytest.fixture
 def handlers():
-    """Signals as they were, whatever a test does."""
+    """Signals as they were, whatever a test does; under nohup a closed terminal would be ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield before
     for number, handler in before.items():
