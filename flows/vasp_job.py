@@ -37,6 +37,7 @@ from .failures import failure_doc
 from .follow_up import StartingPoint, follow_up, next_start
 from .harvest import archived_frames, killed_frames, was_restarted
 from .killed_run import earlier_runs, killed_run, set_aside
+from .potcar_checks import potcars_checked_once
 from .rescue import WAVECAR, drop_wavecar, take_wavecar, uses_wavecar
 from .start_file import write_start_file
 from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
@@ -123,7 +124,8 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         after: Any = None  # jobflow's Response takes None for no replacement, its annotation does not
         try:
             start = self.prepare(structure, sites, site_order)
-            document = self._run(folder, start, prev_dir, context)
+            with potcars_checked_once():
+                document = self._run(folder, start, prev_dir, context)
             after = follow_up(self, document, context, next_start(folder, document), origin)
             document.continues = after is not None
         except Exception as error:  # whatever went wrong becomes a document: a campaign outlives any one calculation
