@@ -74,3 +74,14 @@ def shell(command_line):
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished_campaign(tmp_path_factory, write_campaign, shell):
+    """A finished campaign (file and what `run` printed) of four configurations, seven VASP runs; only to be copied."""
+    sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
+    path = write_campaign(tmp_path_factory.mktemp("finished"), working_ion=sodium, charge={"sample": 2})
+    answer = shell("run", path, "--engine", "rehearsal:springs", "--workers", 2)
+    assert answer.code in (0, 1), answer
+    assert answer.err == ""
+    return path, answer.out

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from valenceflow.flows.progress import read_progress
@@ -12,14 +13,12 @@ ONE_SODIUM_ORDERING = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, write_campaign, shell):
-    """Both end members and the charge orderings of one sodium ordering, run by two workers."""
-    folder = tmp_path_factory.mktemp("campaign")
-    path = write_campaign(folder, working_ion=ONE_SODIUM_ORDERING)
-    answer = shell("run", path, *SPRINGS, "--workers", 2)
-    assert answer.code in (0, 1), answer
-    assert answer.err == ""
-    return path, answer.out
+def finished(tmp_path_factory, finished_campaign):
+    """Both end members and two charge orderings of one sodium ordering, run by two workers."""
+    original, printed = finished_campaign
+    folder = tmp_path_factory.mktemp("campaign") / "copy"
+    shutil.copytree(original.parent, folder)
+    return folder / original.name, printed
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def run_folders(path):
 def test_every_configuration_has_its_document(path):
     documents = calculations(path)
     planned = sqlite_stores(path.parent / "small" / "store.sqlite").collection("configurations").count({})
-    assert len(documents) == planned >= 5
+    assert len(documents) == planned == 4
     assert len({d["calculation_id"] for d in documents}) == planned
     for document in documents:
         assert document["state"] in ("completed", "audit failed")
@@ -49,7 +48,7 @@ def test_every_configuration_has_its_document(path):
 
 def test_half_filled_orderings_come_out_as_they_were_meant(path):
     half = [d for d in calculations(path) if d["fraction"] == 0.5]
-    assert len(half) >= 3
+    assert len(half) == 2
     assert all(d["relation"] in ("kept", "equivalent") and d["achieved_key"] == d["intended_key"] for d in half)
     assert all(d["counts"] and d["energy_per_fu"] == pytest.approx(d["energy"] / 4) for d in half)
     assert all(sum(moment > 4.2 for moment in d["magmoms_redox"]) == d["n_high"] for d in half)
@@ -264,11 +263,11 @@ def test_limit_and_only_choose_what_is_run(path, shell, tmp_path, write_campaign
 
 
 @pytest.mark.slow
-def test_a_changed_file_is_planned_on_request_and_its_run_says_what_is_new(path, shell, tmp_path, write_campaign, call):
+def test_a_changed_file_is_planned_on_request_and_its_run_says_what_is_new(shell, tmp_path, write_campaign, call):
     """Half of it is run; then x = 1/2 gives way to x = 3/4, and the end members are no longer asked for."""
     own = write_campaign(tmp_path, working_ion=ONE_SODIUM_ORDERING)
-    total = len(calculations(path))
     assert shell("run", own, *SPRINGS, "--only", "f.0").code == 0
+    total = sqlite_stores(tmp_path / "small" / "store.sqlite").collection("configurations").count({})
     write_campaign(tmp_path, working_ion={"Na": {"fraction": ["3/4"], "orderings": {"sample": 1}}}, end_members=False)
     new = json.loads(call("status", own, "--plan", "--json").out)["small"]["changed"]["rehearsal:springs"]
     assert (new["fields"], new["left_out"], new["problem"]) == (["working_ion", "end_members"], total, "")

@@ -4,9 +4,12 @@ import importlib.util
 import random
 from pathlib import Path
 
+import pytest
+
 KILLS = Path(__file__).resolve().parents[2] / "benchmarks" / "kills.py"
 
 
+@pytest.mark.slow
 def test_kills_of_launcher_worker_and_vasp_lose_double_and_repeat_nothing(tmp_path, write_campaign):
     specification = importlib.util.spec_from_file_location("kills", KILLS)
     kills = importlib.util.module_from_spec(specification)

@@ -16,20 +16,10 @@ CLOCKS = {"last_updated", "created_at"}
 ENVELOPE = ("uuid", "index", "name", "metadata", "hosts")
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory, write_campaign, shell):
-    """A finished campaign of four configurations, seven VASP runs."""
-    folder = tmp_path_factory.mktemp("original")
-    sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
-    path = write_campaign(folder, working_ion=sodium, charge={"sample": 2})
-    answer = shell("run", path, *SPRINGS)
-    assert "4 of 4 configurations done" in answer.out, answer
-    return path
-
-
 @pytest.fixture
-def copied(original, tmp_path):
+def copied(finished_campaign, tmp_path):
     """The campaign in a folder of its own, with the contents of its store as they were."""
+    original, _ = finished_campaign
     shutil.copytree(original.parent, tmp_path / "copy")
     path = tmp_path / "copy" / original.name
     return path, contents(path)
@@ -173,7 +163,8 @@ def test_older_attempts_come_back_as_older_attempts(copied, call):
     assert after == before["calculations"]
 
 
-def test_failures_that_the_launcher_wrote_down_come_back(original, tmp_path, call):
+def test_failures_that_the_launcher_wrote_down_come_back(finished_campaign, tmp_path, call):
+    original, _ = finished_campaign
     from valenceflow.flows.campaign_file import read_campaign
     from valenceflow.flows.launch import Finished, run_folder
     from valenceflow.flows.manifest import read_manifest
@@ -223,7 +214,8 @@ def test_a_finished_job_whose_document_was_never_stored_is_taken_from_its_folder
     assert len(step_files(path)) == 7
 
 
-def test_the_start_file_says_what_jobflow_knew(original):
+def test_the_start_file_says_what_jobflow_knew(finished_campaign):
+    original, _ = finished_campaign
     content = json.loads(step_files(original)[0].with_name(START_FILE).read_text())
     assert content["metadata"]["campaign"] == "small"
     assert content["name"] in ("relax", "surrogate relax")
