@@ -105,7 +105,7 @@ def _head(found: Found) -> str:
 
 
 def _with_error(value: float, error: float | None, digits: int) -> str:
-    return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:z.{digits}f}" if error is None else f"{value:z.{digits}f} ± {error:.{digits}f}"
 
 
 def _temperatures_table(found: Found) -> Table:
@@ -161,7 +161,7 @@ def _hull_table(found: Found) -> Table:
     for row, x in enumerate(sorted(found.compositions)):
         marks = ["*" if mixing[row, p] - hull[row, p] < ON_HULL else " " for p in places]
         table.add_row(
-            f"{x:.4g}", *(f"{EV_TO_MEV * mixing[row, p]:.2f}{mark}" for p, mark in zip(places, marks, strict=True))
+            f"{x:.4g}", *(f"{EV_TO_MEV * mixing[row, p]:z.2f}{mark}" for p, mark in zip(places, marks, strict=True))
         )
     return table
 

@@ -121,3 +121,8 @@ def test_a_mistake_is_one_line(refused, arguments, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert said in refused("orderings", "thermodynamics", OLIVINE, *arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_shown_as_minus_zero(answer):
+    """Cold, the free energy lies below the lowest ordering by less than what is shown."""
+    assert "-0.00" not in answer(OLIVINE, "-x", "1/2", "-T", "0.1,0.2", *SCREENED)
