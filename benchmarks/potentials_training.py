@@ -88,9 +88,9 @@ def chgnet_against_upstream(frames: list[Frame], species_map: SpeciesMap, epochs
 
 def mace_run(frames: list[Frame], species_map: SpeciesMap, folder: Path, epochs: int):
     """One epoch of ours, as a function, and the run."""
-    from valenceflow.potentials.mace_process import write_job
     from valenceflow.potentials.mace_epochs import Run
     from valenceflow.potentials.mace_job import Job
+    from valenceflow.potentials.mace_process import write_job
     from valenceflow.potentials.mace_training import Keeper
 
     class Silent:

@@ -18,8 +18,8 @@ from valenceflow.potentials.chgnet_parents import architecture_settings, open_ch
 from valenceflow.potentials.chgnet_training import adopt_weights, initial_model  # noqa: E402
 from valenceflow.potentials.cpainn.frames import frame_from_atoms  # noqa: E402
 from valenceflow.potentials.mace_flags import mace_flags  # noqa: E402
-from valenceflow.potentials.mace_process import train_mace, write_job  # noqa: E402
 from valenceflow.potentials.mace_job import Job  # noqa: E402
+from valenceflow.potentials.mace_process import train_mace, write_job  # noqa: E402
 from valenceflow.potentials.model_folder import read_model  # noqa: E402
 from valenceflow.potentials.presets import PRESETS, ChgnetSettings, MaceSettings, settings_of  # noqa: E402
 from valenceflow.potentials.reference_energies import fit_reference_energies  # noqa: E402
