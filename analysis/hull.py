@@ -86,7 +86,7 @@ class CompositionBuilder(Builder):
     def of(cls, stores: Stores) -> CompositionBuilder:
         """The builder of a campaign's stores."""
         names = ("calculations", "configurations", "compositions")
-        calculations, configurations, compositions = (stores.collection(name) for name in names)
+        calculations, configurations, compositions = (stores.store(name) for name in names)
         return cls(calculations, configurations, compositions)
 
     def get_items(self) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from valenceflow.stores.inbox import InboxStore, inbox_folder, take_in
+from valenceflow.stores.inbox import inbox_folder, take_in
+from valenceflow.stores.inbox_store import InboxStore
 from valenceflow.stores.sqlite import SQLiteStore
 
 Way = Literal["wal", "delete", "inbox"]

@@ -176,7 +176,8 @@ def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
     from maggma.core import StoreError  # noqa: PLC0415 - start-up
 
     from ..flows.manifest import MANIFEST_FILE  # noqa: PLC0415 - pymatgen
-    from .places import find_place  # noqa: PLC0415 - maggma
+    from ..stores.sqlite_file import CollectionError  # noqa: PLC0415
+    from .places import find_place  # noqa: PLC0415
 
     needed = "status and query"
     if not (campaign.folder / MANIFEST_FILE).exists():
@@ -185,7 +186,7 @@ def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
     try:
         place = find_place(path, None)
         number = place.stores.collection("calculations").count({})
-    except (ValueError, StoreError) as err:
+    except (ValueError, CollectionError, StoreError) as err:
         what, _, remedy = str(err).partition(": ")
         yield Check("store", False, what, needed, remedy or "start the campaign")
         return

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from jobflow import Flow, Job
-from maggma.core import Store
 from pymatgen.core import Structure
 
 from ..inputs.substitution import ChargeSites
+from ..stores.collection import Collection
 from ..stores.documents import ConfigurationDoc, StepIntent
 from .campaign_file import Campaign
 from .follow_up import StartingPoint
@@ -23,7 +23,7 @@ from .two_step import TwoStepRelaxMaker, with_uuid
 
 
 def configuration_flow(
-    campaign: Campaign, document: ConfigurationDoc, docs: Store | None = None, folders: Sequence[Path] = ()
+    campaign: Campaign, document: ConfigurationDoc, docs: Collection | None = None, folders: Sequence[Path] = ()
 ) -> Flow:
     """The flow of one configuration, or what is left of it.
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from jobflow import Flow
-from maggma.core import Store
 from pymatgen.core import Structure
 
 from ..inputs.gpaw_settings import GPAW
@@ -22,6 +21,7 @@ from ..inputs.metals import metal_name, metal_protocol, metal_structure
 from ..inputs.protocol import Protocol
 from ..inputs.substitution import ChargeSites
 from ..inputs.vasp_sets import ChargeOrderedSetGenerator
+from ..stores.collection import Collection
 from ..stores.connect import Stores
 from ..stores.documents import Audit, Finding, MetalReferenceDoc, StepIntent
 from ..stores.step_runs import StepRuns, step_runs
@@ -136,7 +136,7 @@ def find_reference(stores: Stores, campaign: Campaign, plan: MetalPlan) -> Metal
     return made
 
 
-def finished_runs(docs: Store, campaign: Campaign, plan: MetalPlan, attempt: int) -> StepRuns | None:
+def finished_runs(docs: Collection, campaign: Campaign, plan: MetalPlan, attempt: int) -> StepRuns | None:
     """What an attempt has left in the store or, where that was lost, in its folder; None: nothing."""
     runs = step_runs(docs, [plan.uuid(attempt)]).get(plan.uuid(attempt))
     if runs is not None:

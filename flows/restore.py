@@ -10,10 +10,10 @@ from typing import Any
 
 from jobflow import JobStore
 from jobflow.core.schemas import JobStoreDocument
-from maggma.core import Store
 from monty.json import jsanitize
 
 from ..stores.builders import is_finished
+from ..stores.collection import Collection
 from ..stores.documents import ConfigurationDoc, FailureDoc, VaspStepDoc
 from ..stores.sqlite_json import as_stored
 from ..stores.step_runs import step_runs
@@ -99,7 +99,7 @@ def adopt(
     return done, passed_over
 
 
-def is_done(configuration: ConfigurationDoc, docs: Store) -> bool:
+def is_done(configuration: ConfigurationDoc, docs: Collection) -> bool:
     """Whether nothing more is to be run for a configuration, by jobflow's docs_store."""
     runs = step_runs(docs, configuration.job_uuids.values())
     return is_finished(
@@ -107,7 +107,7 @@ def is_done(configuration: ConfigurationDoc, docs: Store) -> bool:
     )
 
 
-def _not_stored(docs: Store, paths: Sequence[Path], configuration: ConfigurationDoc) -> list[Path]:
+def _not_stored(docs: Collection, paths: Sequence[Path], configuration: ConfigurationDoc) -> list[Path]:
     """Step files whose run the store does not know, told by the small files beside them."""
     uuids = list(configuration.job_uuids.values())
     known = {(e["uuid"], e["index"]) for e in docs.query({"uuid": {"$in": uuids}}, properties=["uuid", "index"])}
@@ -154,7 +154,7 @@ def _is_same(stored: Mapping[str, Any], file: StepFile) -> bool:
 
 def _mend(job_store: JobStore, stored: dict[str, Any], file: StepFile, read_task: ReadTask | None) -> bool:
     """Add blobs that a stored document points to and that are not there; a TaskDoc that is lost is left out."""
-    data: Store = job_store.additional_stores["data"]  # type: ignore[has-type]  # jobflow leaves it untyped
+    data: Collection = job_store.additional_stores["data"]  # type: ignore[has-type]  # jobflow leaves it untyped
     pointers = {name: stored["output"].get(name) for name in _BULK}
     wanted = {name: p for name, p in pointers.items() if isinstance(p, dict) and "blob_uuid" in p}
     there = set(data.distinct("blob_uuid", {"blob_uuid": {"$in": [p["blob_uuid"] for p in wanted.values()]}}))

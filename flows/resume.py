@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jobflow import Job
-from maggma.core import Store
 
+from ..stores.collection import Collection
 from ..stores.documents import ConfigurationDoc, VaspStepDoc
 from ..stores.step_runs import StepRuns, step_runs
 from .follow_up import StartingPoint, next_start
@@ -26,7 +26,7 @@ _BULK = ("frames", "task")
 class Place:
     """Where to look for what a configuration has done: the store, and folders with its runs (none: store alone)."""
 
-    docs: Store | None
+    docs: Collection | None
     folders: Sequence[Path] = ()
 
     def runs(self, uuid: str) -> StepRuns | None:

@@ -64,9 +64,9 @@ class FramesBuilder(Builder):
     @classmethod
     def of(cls, stores: Stores) -> FramesBuilder:
         """The builder of a campaign's stores."""
-        jobs, data = stores.docs(), stores.data()
-        calculations, configurations, campaigns = (stores.collection(name) for name in SOURCES)
-        runs, frames, arrays = (stores.collection(name) for name in TARGETS)
+        jobs, data = stores.store("jobs"), stores.store("data")
+        calculations, configurations, campaigns = (stores.store(name) for name in SOURCES)
+        runs, frames, arrays = (stores.store(name) for name in TARGETS)
         return cls(jobs, data, calculations, configurations, campaigns, runs, frames, arrays)
 
     def ensure_indexes(self) -> None:

@@ -47,7 +47,7 @@ class LabelsBuilder(Builder):
     @classmethod
     def of(cls, stores: Stores, labelling: Labelling) -> LabelsBuilder:
         """The builder of a campaign's or an ingested set's stores."""
-        runs, frames, arrays = (stores.collection(name) for name in _TARGETS)
+        runs, frames, arrays = (stores.store(name) for name in _TARGETS)
         return cls(runs, frames, arrays, labelling.model_dump(mode="json"))
 
     def ensure_indexes(self) -> None:

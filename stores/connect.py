@@ -1,7 +1,8 @@
 """Open the stores of a campaign: jobflow's JobStore and, beside it, our collections under other names.
 
 Default: one SQLite file in the campaign's folder. A YAML with a jobflow JOB_STORE puts everything somewhere else
-(MongoDB in production) without another change.
+(MongoDB in production) without another change. Collections of our own files are opened without maggma, so that
+commands that only look start at once; `job_store` and `store` give the maggma stores that jobflow and builders take.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from maggma.core import Store
-from monty.json import MontyDecoder, jsanitize
+from typing import TYPE_CHECKING, Any
 
 from ..inputs.yaml_files import parse_yaml, yaml_text
-from .inbox import Handed, InboxStore, handed_files, inbox_folder, remove_partial, take_in
+from .collection import Collection
+from .inbox import Handed, handed_files, inbox_folder, remove_partial, take_in
 from .migrations import VERSIONS, bring_up_to_date
-from .secrets import check_uris, redacted, redacted_spec, secrets_of
-from .sqlite import SQLiteStore
+from .secrets import redacted, redacted_spec, secrets_of
+from .sqlite_collection import SQLiteCollection
 from .sqlite_file import Inbox, Journal
+from .store_specs import collection_from, for_worker, full_form, is_for_worker, own_collection, renamed, store_from
+
+if TYPE_CHECKING:
+    from maggma.core import Store
 
 STORE_FILE = "store.sqlite"
 
@@ -79,7 +82,6 @@ BESIDE_DATA = ("runs", "frames", "frame_arrays", "labellings")
 """Collections that lie where the additional store `data` lies, unless that one can only be read by key."""
 
 _BLOB_STORES = ("GridFSStore", "GridFSURIStore", "S3Store", "AzureBlobStore", "OpenDataStore")
-_NAME_FIELDS = ("collection_name", "collection")
 
 
 @dataclass(repr=False)
@@ -96,7 +98,8 @@ class Stores:
 
     docs_spec: dict[str, Any]
     data_spec: dict[str, Any]
-    _open: dict[str, Store] = field(default_factory=dict)
+    _open: dict[str, Collection] = field(default_factory=dict)
+    _stores: dict[str, Store] = field(default_factory=dict)
     _is_checked: bool = False
 
     def __repr__(self) -> str:
@@ -113,9 +116,9 @@ class Stores:
     @property
     def has_inbox(self) -> bool:
         """Whether workers hand documents over instead of writing (`stores.inbox`)."""
-        return any(isinstance(store, SQLiteStore) and store.has_inbox for store in self._unconnected())
+        return any(ours.has_inbox for ours in self._ours())
 
-    def collection(self, name: str) -> Store:
+    def collection(self, name: str) -> Collection:
         """One of `COLLECTIONS`, connected."""
         self._check_version()
         return self.open(name)
@@ -135,37 +138,52 @@ class Stores:
                 "`valenceflow rebuild CAMPAIGN.yaml` if this campaign had a store of its own"
             )
 
-    def docs(self) -> Store:
+    def docs(self) -> Collection:
         """Jobflow's docs_store, connected."""
         self._check_version()
         return self.open("jobs")
 
-    def data(self) -> Store:
+    def data(self) -> Collection:
         """The additional store with frames and TaskDocs, connected."""
         self._check_version()
         return self.open("data")
 
-    def open(self, name: str) -> Store:
+    def store(self, name: str) -> Store:
+        """A collection, `jobs` (docs_store) or `data` as a maggma store, connected; for maggma's builders."""
+        from maggma.core import Store  # noqa: PLC0415 - start-up
+
+        opened = self.collection(name)
+        if isinstance(opened, Store):
+            return opened
+        if name not in self._stores:
+            store = self._stores[name] = store_from(self._spec_of(name))
+            store.connect()
+        return self._stores[name]
+
+    def open(self, name: str) -> Collection:
         """A collection, connected without a look at the version of its documents; for migrations."""
         if name not in self._open:
-            key, indexes = COLLECTIONS.get(name, ("uuid" if name == "jobs" else "blob_uuid", ()))
-            spec = {"jobs": self.docs_spec, "data": self.data_spec}.get(name) or _renamed(self._spec_beside(name), name)
-            store = _store_from({**spec, "key": key})
-            self._connect(store, indexes)
-            self._open[name] = store
+            collection = collection_from(self._spec_of(name))
+            self._connect(collection, COLLECTIONS[name][1] if name in COLLECTIONS else ())
+            self._open[name] = collection
         return self._open[name]
+
+    def _spec_of(self, name: str) -> dict[str, Any]:
+        key = COLLECTIONS[name][0] if name in COLLECTIONS else "uuid" if name == "jobs" else "blob_uuid"
+        spec = {"jobs": self.docs_spec, "data": self.data_spec}.get(name) or renamed(self._spec_beside(name), name)
+        return {**spec, "key": key}
 
     def _spec_beside(self, name: str) -> dict[str, Any]:
         """The store whose database holds a collection; blob stores cannot be asked for a field."""
         queryable = self.data_spec.get("@class") not in _BLOB_STORES
         return self.data_spec if name in BESIDE_DATA and queryable else self.docs_spec
 
-    def _connect(self, store: Store, indexes: Sequence[str]) -> None:
-        """Connect a store; its errors may quote a URI, so they are told without passwords."""
+    def _connect(self, collection: Collection, indexes: Sequence[str]) -> None:
+        """Connect a collection; its errors may quote a URI, so they are told without passwords."""
         try:
-            store.connect()
+            collection.connect()
             for indexed in indexes:
-                store.ensure_index(indexed)
+                collection.ensure_index(indexed)
         except Exception as err:  # whatever a store's library raises
             self._explain(err)
             raise
@@ -186,7 +204,7 @@ class Stores:
         """Jobflow's JobStore over both; the caller connects it."""
         from .job_store import BlobsFirstJobStore  # noqa: PLC0415 - status and query must start without jobflow
 
-        return BlobsFirstJobStore(_store_from(self.docs_spec), additional_stores={"data": _store_from(self.data_spec)})
+        return BlobsFirstJobStore(store_from(self.docs_spec), additional_stores={"data": store_from(self.data_spec)})
 
     def for_workers(self) -> Stores:
         """The stores as worker processes may use them: inboxes where one process alone may write."""
@@ -194,9 +212,7 @@ class Stores:
             return self
         self.docs()
         self.data()  # both must be there, as workers make none
-        specs = (self.docs_spec, self.data_spec)
-        docs, data = ({**spec, "@module": InboxStore.__module__, "@class": InboxStore.__name__} for spec in specs)
-        return Stores(docs, data)
+        return Stores(for_worker(self.docs_spec), for_worker(self.data_spec))
 
     def take_in(self, alone: bool = False) -> int:
         """Commit what workers handed over; only for the process that holds the campaign's lock.
@@ -211,7 +227,7 @@ class Stores:
         """
         for folder in self.inboxes() if alone else ():
             remove_partial(folder)
-        return sum(take_in(folder, self._store_for) for folder in self.inboxes())
+        return sum(take_in(folder, self._collection_for) for folder in self.inboxes())
 
     def waiting(self) -> int:
         """Number of updates that workers handed over and nobody took in yet."""
@@ -219,31 +235,32 @@ class Stores:
 
     def inboxes(self) -> list[Path]:
         """Folders in which workers may have left documents."""
-        stores = self._unconnected()
-        return list(dict.fromkeys(inbox_folder(store.path) for store in stores if isinstance(store, SQLiteStore)))
+        return list(dict.fromkeys(inbox_folder(ours.path) for ours in self._ours()))
 
     def close(self) -> None:
         """Close every collection that was opened."""
-        for store in self._open.values():
+        for collection in self._open.values():
+            collection.close()
+        for store in self._stores.values():
             store.close()  # type: ignore[no-untyped-call]  # maggma leaves it untyped
         self._open.clear()
+        self._stores.clear()
 
-    def _unconnected(self) -> list[Store]:
-        return [_store_from(self.docs_spec), _store_from(self.data_spec)]
+    def _ours(self) -> list[SQLiteCollection]:
+        """Those of jobflow's two stores that are SQLite files of ours, not connected."""
+        found = (own_collection(self.docs_spec), own_collection(self.data_spec))
+        return [collection for collection in found if collection is not None]
 
-    def _store_for(self, update: Handed) -> SQLiteStore | None:
-        for name in ("jobs", "data"):
-            store = self.docs() if name == "jobs" else self.data()
-            if isinstance(store, SQLiteStore) and (Path(store.path).name, store.collection) == (
-                update.store,
-                update.collection,
-            ):
-                return store
+    def _collection_for(self, update: Handed) -> Collection | None:
+        for spec, opened in ((self.docs_spec, self.docs), (self.data_spec, self.data)):
+            mine = own_collection(spec)
+            if mine is not None and (Path(mine.path).name, mine.collection) == (update.store, update.collection):
+                return opened()
         return None
 
     def _check_version(self) -> None:
         # A worker's inbox writes nothing, and its launcher has looked.
-        if not self._is_checked and self.docs_spec.get("@class") != InboxStore.__name__:
+        if not self._is_checked and not is_for_worker(self.docs_spec):
             try:
                 bring_up_to_date(self)
             except Exception as err:  # a store that answers only when it is asked something
@@ -259,17 +276,11 @@ def sqlite_stores(path: Path, journal: Journal = "auto", inbox: Inbox = "auto") 
     Parameters
     ----------
     path : the file; made when first connected, in a folder that exists.
-    journal, inbox : as in `SQLiteStore`.
+    journal, inbox : as in `SQLiteCollection`.
     """
-    docs = SQLiteStore(path, "jobs", indexes=("name", "metadata.configuration_id"), journal=journal, inbox=inbox)
-    data = SQLiteStore(path, "data", key="blob_uuid", indexes=("job_uuid",), journal=journal, inbox=inbox)
-    return Stores(_plain(docs), _plain(data))
-
-
-def _plain(store: Store) -> dict[str, Any]:
-    """A store's monty dict as plain YAML can hold it."""
-    plain: dict[str, Any] = jsanitize(store.as_dict(), enum_values=True, strict=True)
-    return plain
+    docs = SQLiteCollection(path, "jobs", indexes=("name", "metadata.configuration_id"), journal=journal, inbox=inbox)
+    data = SQLiteCollection(path, "data", key="blob_uuid", indexes=("job_uuid",), journal=journal, inbox=inbox)
+    return Stores(docs.spec, data.spec)
 
 
 def stores_from_yaml(path: Path) -> Stores:
@@ -291,11 +302,11 @@ def stores_from_yaml(path: Path) -> Stores:
     data = additional.get("data") if isinstance(additional, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(spec.get("docs_store"), Mapping):
         raise ValueError(f"{path}: needs a docs_store and an additional store named `data`; the README shows one")
-    stores = Stores(_full_form(spec["docs_store"], path), _full_form(data, path))
+    stores = Stores(full_form(spec["docs_store"], path), full_form(data, path))
     try:
         for part in (stores.docs_spec, stores.data_spec):
-            _store_from(part)
-        _renamed(stores.docs_spec, "calculations")
+            collection_from(part)
+        renamed(stores.docs_spec, "calculations")
     except (ValueError, TypeError, ImportError, AttributeError) as err:
         raise ValueError(f"{path}: {redacted(str(err), secrets_of(spec))}") from None
     except Exception as err:
@@ -309,54 +320,3 @@ def stores_from_yaml(path: Path) -> Stores:
 def _is_of_mongo(error: Exception) -> bool:
     """Whether an error is pymongo's, by name: importing it would slow `status`."""
     return any(kind.__name__ == "PyMongoError" for kind in type(error).__mro__)
-
-
-def store_of(spec: Mapping[str, Any], path: Path) -> Store:
-    """A store that a YAML describes in jobflow's short or the full monty form, not connected.
-
-    Parameters
-    ----------
-    spec : as it stands in the YAML.
-    path : of the YAML.
-    """
-    return _store_from(_full_form(spec, path))
-
-
-def _full_form(spec: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """A store's monty dict; jobflow's short form (`type: MongoStore`) is looked up among maggma's stores."""
-    if "@class" in spec:
-        return dict(spec)
-    rest = dict(spec)
-    kind = rest.pop("type", None)
-    if kind is None:
-        raise ValueError(f"{path}: a store needs `type:` (a maggma store) or `@module` and `@class`")
-    if kind == "SQLiteStore":
-        # From its own folder, as all paths in a campaign's files: commands are given in many folders.
-        place = {"path": str(path.resolve().parent / Path(rest["path"]).expanduser())} if "path" in rest else {}
-        return {"@module": "valenceflow.stores.sqlite", "@class": kind, **rest, **place}
-    return {"@module": "maggma.stores", "@class": kind, **rest}
-
-
-def _renamed(spec: Mapping[str, Any], collection: str) -> dict[str, Any]:
-    named = dict(spec)
-    field_name = next((name for name in _NAME_FIELDS if name in named), None)
-    if field_name is None:
-        raise ValueError(
-            f"a {spec.get('@class')} has no collection name, so it cannot hold ours; use a SQLiteStore or a MongoStore"
-        )
-    named[field_name] = collection
-    return named
-
-
-def _store_from(spec: Mapping[str, Any]) -> Store:
-    check_uris(spec)
-    store = MontyDecoder().process_decoded(dict(spec))
-    if not isinstance(store, Store):
-        raise ValueError(f"{spec.get('@module')}.{spec.get('@class')} is no maggma store; see the store's YAML")
-    # By name: importing maggma.stores costs `status` 0.3 s. JSONStore, FileStore and MontyStore are of this kind too.
-    if any(kind.__name__ == "MemoryStore" for kind in type(store).__mro__):
-        raise ValueError(
-            f"a {spec.get('@class')} keeps documents in the memory of one process, and workers are processes of their "
-            "own; use a SQLiteStore or a MongoStore"
-        )
-    return store

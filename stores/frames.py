@@ -30,15 +30,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from .collection import Collection
 from .frame_arrays import FrameArrays, FrameBlock, IntArray
-
-if TYPE_CHECKING:
-    from maggma.core import Store
 
 FrameStep = Literal["surrogate relax", "relax", "static", "MD", "other"]
 """`other`: nudged elastic band, dielectric, phonon and such, and frames of data sets that do not say."""
@@ -61,7 +59,7 @@ class Collections(Protocol):
         """Where the documents are, for messages."""
         ...
 
-    def collection(self, name: str) -> Store:
+    def collection(self, name: str) -> Collection:
         """A collection, connected."""
         ...
 
@@ -70,14 +68,14 @@ class Collections(Protocol):
 class NamedStores:
     """Collections by name, for builders, which are handed theirs one by one."""
 
-    stores: Mapping[str, Store]
+    stores: Mapping[str, Collection]
 
     @property
     def place(self) -> str:
         """Names of the stores."""
         return ", ".join(str(store.name) for store in self.stores.values())
 
-    def collection(self, name: str) -> Store:
+    def collection(self, name: str) -> Collection:
         """One of them."""
         return self.stores[name]
 

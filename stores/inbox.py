@@ -1,9 +1,10 @@
 """Documents on their way into a SQLite store that one process alone may write: `inbox/` beside the store's file.
 
 On a network file system SQLite's locks are only as good as the file system's. There worker processes use an
-`InboxStore`: it writes nothing to the SQLite file, but leaves each update as a file that appears whole or not at all
-(written beside, flushed to disk, renamed). The launcher takes the files in with `take_in` and removes each one only
-after its documents are committed, so that a crash at any moment loses nothing; taking a file in twice changes nothing.
+`InboxCollection` (jobflow: the maggma store of it, `stores.inbox_store`): it writes nothing to the SQLite file, but
+leaves each update as a file that appears whole or not at all (written beside, flushed to disk, renamed). The launcher
+takes the files in with `take_in` and removes each one only after its documents are committed, so that a crash at any
+moment loses nothing; taking a file in twice changes nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from dataclasses import dataclass
 from itertools import count as counter
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import orjson
-from maggma.core import DateTimeFormat, Sort, Validator
 
-from .sqlite import SQLiteStore, as_document
-from .sqlite_file import Inbox, Journal, SQLiteFile, SQLiteStoreError
+from .sqlite_collection import SQLiteCollection, as_documents, sort_direction
+from .sqlite_file import CollectionError, Inbox, Journal, SQLiteFile
 from .sqlite_json import decode, encode
 from .sqlite_mongo import check, identity, matches, prepared, sort_key, values_at
 from .sqlite_projection import Projection, Properties
@@ -35,6 +35,9 @@ FOLDER = "inbox"
 SUFFIX = ".json"
 PARTIAL = ".partial"
 DAMAGED = ".damaged"
+STORE_MODULE, STORE_CLASS = "valenceflow.stores.inbox_store", "InboxStore"
+"""What an inbox is called in the specs that workers get: the maggma store of it."""
+
 _BATCH = 64  # files; frames of a large cell are megabytes each
 
 Document = dict[str, Any]
@@ -60,6 +63,14 @@ class Handed:
     documents: list[Document]
 
 
+class Updatable(Protocol):
+    """What documents are committed to: a collection, or the maggma store of one."""
+
+    def update(self, docs: list[Document], key: list[str]) -> None:
+        """Insert documents, or replace those of the same keys."""
+        ...
+
+
 def inbox_folder(store: str | Path) -> Path:
     """Where documents for a store's file are handed over."""
     return Path(store).parent / FOLDER
@@ -75,7 +86,7 @@ def hand_over(folder: Path, update: Handed) -> Path:
 
     Raises
     ------
-    SQLiteStoreError
+    CollectionError
         If it cannot be written (a full disk, no permission).
     """
     head = {"store": update.store, "collection": update.collection, "keys": update.keys}
@@ -93,7 +104,7 @@ def hand_over(folder: Path, update: Handed) -> Path:
         _flush_folder(folder)
     except OSError as err:
         partial.unlink(missing_ok=True)
-        raise SQLiteStoreError(
+        raise CollectionError(
             f"{folder} takes no document ({err.strerror}): make room or mend its permissions, and run again"
         ) from err
     return path
@@ -141,13 +152,13 @@ def read_handed(path: Path) -> Handed:
         raise ValueError(f"{path} is damaged ({err}): `valenceflow rebuild` takes its documents from runs/") from err
 
 
-def take_in(folder: Path, store_for: Callable[[Handed], SQLiteStore | None]) -> int:
+def take_in(folder: Path, store_for: Callable[[Handed], Updatable | None]) -> int:
     """Commit what waits in an inbox and remove it; for the one process that may write.
 
     Parameters
     ----------
     folder : the inbox.
-    store_for : gives the connected store that an update is for; None leaves it where it is.
+    store_for : gives the connected collection (or store) that an update is for; None leaves it where it is.
 
     Returns
     -------
@@ -187,16 +198,16 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-class InboxStore(SQLiteStore):
-    """What a worker process sees of a SQLite store that it must not write.
+class InboxCollection(SQLiteCollection):
+    """What a worker process sees of a collection that it must not write.
 
     Updates go to the inbox; queries see what is committed and, over it, what waits in the inbox. Nothing can be
     removed or indexed.
 
     Parameters
     ----------
-    path, collection, key, last_updated_field, last_updated_type, validator, indexes, timeout, journal, inbox : as in
-        `SQLiteStore`, which must have made the file and the collection; the last three have no effect.
+    path, collection, key, last_updated_field, indexes, timeout, journal, inbox : as in `SQLiteCollection`, which must
+        have made the file and the collection; indexes, journal and inbox have no effect.
     """
 
     def __init__(
@@ -205,18 +216,14 @@ class InboxStore(SQLiteStore):
         collection: str = "jobs",
         key: str = "uuid",
         last_updated_field: str = "last_updated",
-        last_updated_type: DateTimeFormat | str = DateTimeFormat.DateTime,
-        validator: Validator | None = None,
         indexes: Sequence[str] = (),
         timeout: float = 60.0,
         journal: Journal = "auto",
         inbox: Inbox = "auto",
     ) -> None:
-        super().__init__(
-            path, collection, key, last_updated_field, last_updated_type, validator, indexes, timeout, journal, inbox
-        )
+        super().__init__(path, collection, key, last_updated_field, indexes, timeout, journal, inbox)
         self.folder = inbox_folder(self.path)
-        self._file = SQLiteFile(Path(self.path), journal, timeout, read_only=True)
+        self.file = SQLiteFile(Path(self.path), journal, timeout, read_only=True)
         self._known: dict[str, Handed] = {}
 
     @property
@@ -232,25 +239,25 @@ class InboxStore(SQLiteStore):
         self,
         criteria: Mapping[str, Any] | None = None,
         properties: Properties = None,
-        sort: Mapping[str, Sort | int] | None = None,
+        sort: Mapping[str, Any] | None = None,
         skip: int = 0,
         limit: int = 0,
     ) -> Iterator[Document]:
-        """Yield the documents that match a filter, as `SQLiteStore.query`; those that wait come last."""
+        """Yield the documents that match a filter, as `SQLiteCollection.query`; those that wait come last."""
         handed = self._handed()  # before the look into the file: what was taken in meanwhile is found there
         if not handed:
             yield from super().query(criteria, properties, sort, skip, limit)
             return
         found = list(self._merged(criteria, handed))
         for field, direction in reversed(list((sort or {}).items())):
-            found.sort(key=lambda d, field=field: sort_key(field, d), reverse=Sort(direction).value < 0)  # type: ignore[misc]
+            found.sort(key=lambda d, field=field: sort_key(field, d), reverse=sort_direction(direction) < 0)  # type: ignore[misc]
         projection = Projection(properties)
         yield from map(projection, islice(found, skip, skip + limit if limit else None))
 
-    def distinct(self, field: str, criteria: Mapping[str, Any] | None = None, all_exist: bool = False) -> list[Any]:
+    def distinct(self, field: str, criteria: Mapping[str, Any] | None = None) -> list[Any]:
         """Distinct values of a field; the elements of arrays count one by one."""
         if not self._handed():
-            return distinct(self._table, field, criteria)
+            return distinct(self.table, field, criteria)
         values = (value for document in self.query(criteria) for value in values_at(field, document))
         return list({identity(value): value for value in values}.values())
 
@@ -259,12 +266,11 @@ class InboxStore(SQLiteStore):
 
         Raises
         ------
-        SQLiteStoreError
+        CollectionError
             If a document lacks a key field or cannot be stored, or the inbox cannot be written.
         """
         keys = [key] if isinstance(key, str) else list(key or [self.key])
-        listed: Sequence[Any] = docs if isinstance(docs, list | tuple) else [docs]
-        documents = [as_document(document) for document in listed if self._is_valid(document)]
+        documents = as_documents(docs)
         for document in documents:
             identity_criteria(document, keys)
         if documents:
@@ -272,11 +278,11 @@ class InboxStore(SQLiteStore):
 
     def remove_docs(self, criteria: Mapping[str, Any]) -> None:
         """Refused: a worker hands documents over and removes none."""
-        raise SQLiteStoreError(f"{self.name} removes no documents: a worker only hands them over; open the SQLiteStore")
+        raise CollectionError(f"{self.name} removes no documents: a worker only hands them over; open the SQLiteStore")
 
     def ensure_index(self, key: str, unique: bool = False) -> bool:
         """Whether the index exists; it is not made."""
-        return key in self._table.columns and not unique
+        return key in self.table.columns and not unique
 
     def _merged(self, criteria: Mapping[str, Any] | None, handed: Sequence[Handed]) -> Iterator[Document]:
         """Matching documents: the committed ones that nothing waiting replaces, then the waiting ones."""
@@ -284,7 +290,7 @@ class InboxStore(SQLiteStore):
         check(filters, fields_of(filters))
         waiting, replaced = _in_order(handed)
         keysets = {keys for keys, _ in replaced}
-        for document in find(self._table, criteria, Projection(None)):
+        for document in find(self.table, criteria, Projection(None)):
             if not any((keys, _identity(document, keys)) in replaced for keys in keysets):
                 yield document
         yield from (document for document in waiting if matches(filters, document))

@@ -13,7 +13,7 @@ from typing import Any
 from .connect import Stores
 from .documents import ConfigurationDoc
 from .inbox import DAMAGED, PARTIAL
-from .sqlite import SQLiteStore
+from .sqlite_collection import SQLiteCollection
 
 _POINTERS = ("frames", "task")
 REBUILD = "`valenceflow rebuild CAMPAIGN.yaml` fills in what the run folders have"
@@ -37,9 +37,10 @@ class Problem:
 
 def file_problems(stores: Stores) -> Iterator[Problem]:
     """What SQLite's own integrity check finds in the store's file (nothing for other stores)."""
-    ours = {store.path: store for store in (stores.docs(), stores.data()) if isinstance(store, SQLiteStore)}
-    for path, store in ours.items():
-        found = store.damage()
+    opened = (stores.docs(), stores.data())
+    ours = {collection.path: collection for collection in opened if isinstance(collection, SQLiteCollection)}
+    for path, collection in ours.items():
+        found = collection.damage()
         if found:
             move = f"move it away with what belongs to it (mkdir damaged; mv {path}* damaged/), then {REBUILD}"
             yield Problem(f"{path} is damaged", " ".join(found[0].split()), move)

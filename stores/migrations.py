@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from maggma.core import Store
+from .collection import Collection
 
 if TYPE_CHECKING:
     from .connect import Stores
@@ -92,7 +92,7 @@ def bring_up_to_date(
     return found
 
 
-def document_version(versions: Store) -> int:
+def document_version(versions: Collection) -> int:
     """Version that the collection `versions` tells; 0 where it tells none."""
     record: dict[str, Any] | None = versions.query_one({"name": _RECORD})
     return 0 if record is None else int(record["schema_version"])

@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from maggma.core import Store
-
+from .collection import Collection as Documents
 from .connect import Stores
 from .relations import LOST
-from .sqlite import SQLiteStore
+from .sqlite_collection import SQLiteCollection
 
 AUDIT_FAILED = "audit failed"
 OTHER_ENGINE = "engine"
@@ -111,9 +110,9 @@ def _add(counts: dict[str, int], name: str, number: int) -> None:
         del counts[name]
 
 
-def count_by(store: Store, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
+def count_by(store: Documents, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
     """Documents per combination of values of (dotted) fields; in SQL where the store is ours."""
-    if isinstance(store, SQLiteStore):
+    if isinstance(store, SQLiteCollection):
         return store.count_by(fields)
     found = store.query({}, properties=list(fields))
     return Counter(tuple(_at(document, name) for name in fields) for document in found).items()
@@ -128,12 +127,14 @@ def _at(document: Mapping[str, Any], name: str) -> Any:
 
 def _run_by_others(stores: Stores, campaign: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The engine that was asked, and each calculation whose output another one wrote: its audit has failed for that."""
-    wanted = ["campaign", "latest", "engine", "fraction", "configuration_id", "relation"]
-    criteria = {"state": AUDIT_FAILED, "audit.findings.code": OTHER_ENGINE}
+    # One indexed field finds the few that failed, the rest is looked at here.
+    wanted = ["campaign", "latest", "engine", "fraction", "configuration_id", "relation", "audit.findings.code"]
     found = [
         calculation
-        for calculation in stores.collection("calculations").query(criteria, wanted)
-        if calculation["campaign"] == campaign and calculation["latest"]
+        for calculation in stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted)
+        if calculation["campaign"] == campaign
+        and calculation["latest"]
+        and any(finding["code"] == OTHER_ENGINE for finding in calculation.get("audit", {}).get("findings", []))
     ]
     asked = engines_asked(stores, {calculation["configuration_id"] for calculation in found})
     for calculation in found:
@@ -148,7 +149,7 @@ def engines_asked(stores: Stores, ids: Collection[str]) -> dict[str, str]:
     return {c["configuration_id"]: c["engine"] for c in found}
 
 
-def _by_id(store: Store, ids: Collection[str], wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _by_id(store: Documents, ids: Collection[str], wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Documents of configurations by their ids, a batch at a time: a filter compares each with every id of it."""
     listed = list(ids)
     for start in range(0, len(listed), _BATCH):

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel
 
 from ..inputs.fractions import exact_number
+from .collection import Collection
 from .documents import ChargeOrderedCalculationDoc
 from .frames import Collections, FrameDoc, FrameLabel
 from .relations import COUNTING, LOST
-from .sqlite import SQLiteStore
+from .sqlite_collection import SQLiteCollection
 from .where import where
 
 if TYPE_CHECKING:
-    from maggma.core import Store
     from pandas import DataFrame
 
 Kind = Literal["calculations", "frames"]
@@ -181,7 +181,7 @@ def count(stores: Collections, question: Question) -> int:
     return int(_collection(stores, question).count(question.criteria(stores)))
 
 
-def _collection(stores: Collections, question: Question) -> Store:
+def _collection(stores: Collections, question: Question) -> Collection:
     """The collection, with an index over what is asked for together, made the first time a large store is asked.
 
     SQLite uses one index a question: that of an engine alone finds everything where all is of one engine.
@@ -192,7 +192,7 @@ def _collection(stores: Collections, question: Question) -> Store:
     ]
     together = [name for name in together if name != "formula" or question.kind == "frames"]
     together += ["fraction"] if question.x is not None else []
-    if not isinstance(collection, SQLiteStore) or collection.has_inbox or len(together) < 2:
+    if not isinstance(collection, SQLiteCollection) or collection.has_inbox or len(together) < 2:
         return collection
     if int(collection.count()) >= _LARGE:
         collection.index_together(together)

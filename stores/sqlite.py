@@ -3,8 +3,9 @@
 Several collections (tables) share a file; several processes and threads may read and write it at once.
 An update is one transaction: when it returns, every document is on disk (``synchronous=FULL``) and survives
 a killed process; if it fails, none is. Queries, sorting and projections are MongoDB's as mongomock_ng has
-them; indexed fields are looked up in SQL. See `stores.sqlite_file` (journals, errors), `stores.sqlite_json`
-(what is stored), `stores.sqlite_pushdown` (indexes).
+them; indexed fields are looked up in SQL. The work is done in `stores.sqlite_collection`, which knows nothing of
+maggma; see also `stores.sqlite_file` (journals, errors), `stores.sqlite_json` (what is stored),
+`stores.sqlite_pushdown` (indexes).
 
 Limits, known and accepted:
 
@@ -29,34 +30,37 @@ Limits, known and accepted:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from maggma.core import DateTimeFormat, Sort, Store, Validator
-from monty.json import jsanitize
+from maggma.core import DateTimeFormat, Sort, Store, StoreError, Validator
 from pydash import get, has, set_
 
-from .sqlite_file import (
-    Inbox,
-    Journal,
-    SQLiteFile,
-    SQLiteStoreError,
-    check_path,
-    file_system_type,
-    is_network_file_system,
-)
-from .sqlite_json import encode
-from .sqlite_mongo import identity, matches, prepared
-from .sqlite_projection import Projection, Properties
-from .sqlite_pushdown import fields_of, pushdown
-from .sqlite_query import count, distinct, find, matching_ids
-from .sqlite_table import DocumentTable, check_collection, identity_criteria
+from .sqlite_collection import Document, SQLiteCollection, as_documents
+from .sqlite_file import CollectionError, Inbox, Journal
+from .sqlite_mongo import identity
+from .sqlite_projection import Properties
 
 __all__ = ["SQLiteStore", "SQLiteStoreError"]
 
-Document = dict[str, Any]
+
+class SQLiteStoreError(CollectionError, StoreError):
+    """What is wrong with a SQLite store, in one line with the way out; one of maggma's errors too."""
+
+    def __init__(self, message: str) -> None:
+        # StoreError puts itself among its arguments, which makes an unreadable message.
+        Exception.__init__(self, message)
+
+
+@contextmanager
+def _as_store_error() -> Iterator[None]:
+    """Tell a collection's error as maggma's."""
+    try:
+        yield
+    except CollectionError as err:
+        raise SQLiteStoreError(str(err)).with_traceback(err.__traceback__) from err.__cause__
 
 
 class SQLiteStore(Store):
@@ -99,6 +103,8 @@ class SQLiteStore(Store):
               indexes: [job_uuid]
     """
 
+    _of_documents: ClassVar[type[SQLiteCollection]] = SQLiteCollection
+
     def __init__(
         self,
         path: str | Path,
@@ -112,33 +118,33 @@ class SQLiteStore(Store):
         journal: Journal = "auto",
         inbox: Inbox = "auto",
     ) -> None:
-        place = check_path(path)
-        self.path = str(place)
-        self.collection = check_collection(collection)
+        with _as_store_error():
+            self.documents = self._of_documents(
+                path, collection, key, last_updated_field, indexes, timeout, journal, inbox
+            )
+        self.path = self.documents.path
+        self.collection = collection
         self.indexes = list(indexes)
         self.timeout = timeout
         self.journal = journal
         self.inbox = inbox
-        self._file = SQLiteFile(place, journal, timeout)
-        self._connected: DocumentTable | None = None
         super().__init__(key, last_updated_field, DateTimeFormat(last_updated_type), validator)
 
     @property
     def name(self) -> str:
         """File and collection."""
-        return f"sqlite://{self.path}/{self.collection}"
+        return self.documents.name
 
     @property
     def journal_mode(self) -> str:
         """Journal in use, ``wal`` or ``delete``; the store must be connected."""
-        return self._table.file.journal_mode
+        with _as_store_error():
+            return self.documents.table.file.journal_mode
 
     @property
     def has_inbox(self) -> bool:
         """Whether worker processes must hand their documents over."""
-        if self.inbox == "auto":
-            return is_network_file_system(file_system_type(Path(self.path).parent))
-        return self.inbox
+        return self.documents.has_inbox
 
     @property
     def last_updated(self) -> datetime:
@@ -163,12 +169,6 @@ class SQLiteStore(Store):
     def _collection(self) -> Any:
         raise AttributeError("a SQLiteStore has no pymongo collection: use query, count, distinct and update")
 
-    @property
-    def _table(self) -> DocumentTable:
-        if self._connected is None:
-            raise SQLiteStoreError(f"{self.name} is not connected: call connect() first, or use `with store:`")
-        return self._connected
-
     def connect(self, force_reset: bool = False) -> None:
         """Open the file, and make what is missing of it, its table and its indexes.
 
@@ -177,21 +177,17 @@ class SQLiteStore(Store):
         SQLiteStoreError
             If the file cannot be opened or written, is no store, or was written by a newer version.
         """
-        if self._connected is not None and not force_reset:
-            return
-        self.close()
-        table = DocumentTable(self._file, self.collection)
-        table.create(dict.fromkeys([self.key, self.last_updated_field, *self.indexes]))
-        self._connected = table
+        with _as_store_error():
+            self.documents.connect(force_reset)
 
     def close(self) -> None:
         """Close the file; documents stay, and connect() opens it again."""
-        self._file.close()
-        self._connected = None
+        self.documents.close()
 
     def count(self, criteria: Mapping[str, Any] | None = None) -> int:
         """Count the documents that match a filter."""
-        return count(self._table, criteria)
+        with _as_store_error():
+            return self.documents.count(criteria)
 
     def query(
         self,
@@ -201,51 +197,27 @@ class SQLiteStore(Store):
         skip: int = 0,
         limit: int = 0,
     ) -> Iterator[Document]:
-        """Yield the documents that match a filter; the store may be written to meanwhile.
-
-        Parameters
-        ----------
-        criteria : MongoDB filter.
-        properties : fields to return (a list or a mapping to 1), or to leave out (a mapping to 0).
-        sort : field to 1 (ascending) or -1; without it, in order of insertion.
-        skip, limit : matching documents to pass over, and to return at most (0: all).
-        """
-        order = [(field, Sort(direction).value) for field, direction in (sort or {}).items()]
-        yield from find(self._table, criteria, Projection(properties), order, skip, limit)
+        """Yield the documents that match a filter, as `SQLiteCollection.query`."""
+        with _as_store_error():
+            yield from self.documents.query(criteria, properties, sort, skip, limit)
 
     def distinct(self, field: str, criteria: Mapping[str, Any] | None = None, all_exist: bool = False) -> list[Any]:
         """Distinct values of a field, first seen first; the elements of arrays count one by one.
 
         `all_exist` is part of maggma's signature and without effect: missing fields never count.
         """
-        return distinct(self._table, field, criteria)
+        with _as_store_error():
+            return self.documents.distinct(field, criteria)
 
     def index_together(self, fields: Sequence[str]) -> None:
-        """Make one index over several plain fields, those asked for by equality first: asking for all of them is fast.
-
-        Parameters
-        ----------
-        fields : dotted fields.
-        """
-        self._table.add_group_index(fields)
+        """Make one index over several plain fields, as `SQLiteCollection.index_together`."""
+        with _as_store_error():
+            self.documents.index_together(fields)
 
     def count_by(self, fields: Sequence[str]) -> list[tuple[tuple[Any, ...], int]]:
-        """Count documents per combination of values of plain fields; missing and null are both None.
-
-        Parameters
-        ----------
-        fields : dotted fields; an index over all of them is made on first use.
-
-        Returns
-        -------
-        Pairs of (values in the order of `fields`, number of documents).
-
-        Raises
-        ------
-        SQLiteStoreError
-            If a field holds arrays or objects.
-        """
-        return self._table.group_counts(fields)
+        """Count documents per combination of values of plain fields, as `SQLiteCollection.count_by`."""
+        with _as_store_error():
+            return self.documents.count_by(fields)
 
     def groupby(
         self,
@@ -286,7 +258,7 @@ class SQLiteStore(Store):
 
         Parameters
         ----------
-        docs : document or documents.
+        docs : document or documents; those that the validator refuses are logged, or raised where it is strict.
         key : field or fields that identify a document (default: the store's key).
 
         Raises
@@ -294,51 +266,24 @@ class SQLiteStore(Store):
         SQLiteStoreError
             If a document lacks a key field or cannot be stored, or the file stays locked.
         """
-        names = [key] if isinstance(key, str) else list(key or [self.key])
-        listed = docs if isinstance(docs, list | tuple) else [docs]
-        texts = [
-            (identity_criteria(document, names), encode(document))
-            for document in map(as_document, listed)
-            if self._is_valid(document)
-        ]
-        table = self._table
-        if texts and names[0] not in table.columns:
-            self.ensure_index(names[0])  # else each document would be looked for in all others
-        with table.file.writing():
-            for criteria, text in texts:
-                row = self._row_of(criteria)
-                if row is None:
-                    table.insert(text)
-                else:
-                    table.replace(row, text)
+        with _as_store_error():
+            valid = [document for document in as_documents(docs) if self._is_valid(document)]
+            self.documents.update(valid, key or self.key)
 
     def remove_docs(self, criteria: Mapping[str, Any]) -> None:
         """Remove the documents that match a filter; ``{}`` removes all."""
-        with self._table.file.writing():
-            self._table.delete(list(matching_ids(self._table, criteria)))
+        with _as_store_error():
+            self.documents.remove_docs(criteria)
 
     def ensure_index(self, key: str, unique: bool = False) -> bool:
-        """Index a dotted field.
-
-        Returns
-        -------
-        Whether the index exists now: not for names SQLite cannot address, nor `unique` on repeated values.
-        """
-        try:
-            self._table.add_index(key, unique)
-        except SQLiteStoreError as err:
-            self.logger.warning("no index on %s: %s", key, err)
-            return False
-        return True
+        """Index a dotted field, as `SQLiteCollection.ensure_index`."""
+        with _as_store_error():
+            return self.documents.ensure_index(key, unique)
 
     def damage(self) -> list[str]:
         """What SQLite's integrity check finds in the whole file, five findings at most; empty where it is sound."""
-        try:
-            with self._table.file.reading() as connection:
-                found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
-        except SQLiteStoreError as err:
-            return [str(err)]
-        return [] if found == ["ok"] else found
+        with _as_store_error():
+            return self.documents.damage()
 
     def __eq__(self, other: object) -> bool:
         """Whether another store is the same collection of the same file."""
@@ -354,15 +299,6 @@ class SQLiteStore(Store):
         """Hash of file, collection and last_updated_field."""
         return hash((self.path, self.collection, self.last_updated_field))
 
-    def _row_of(self, criteria: Document) -> int | None:
-        """Row of the document an update replaces: the first that has the same keys."""
-        table = self._table
-        filters = prepared(criteria)
-        certain, undecided = table.rows(pushdown(filters, table.columns))
-        documents = table.fetch(undecided, fields_of(filters))
-        decided = (row for row, document in documents if matches(filters, document))
-        return min([*certain[:1], *islice(decided, 1)], default=None)
-
     def _is_valid(self, document: Document) -> bool:
         if self.validator is None or self.validator.is_valid(document):
             return True
@@ -371,10 +307,3 @@ class SQLiteStore(Store):
             raise ValueError(errors)
         self.logger.error(errors)
         return False
-
-
-def as_document(document: Any) -> Document:
-    """The dictionary to store, without MongoDB's ``_id``."""
-    if not isinstance(document, Mapping):
-        document = jsanitize(document, strict=True, allow_bson=True, enum_values=True)
-    return {field: value for field, value in document.items() if field != "_id"}

@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from maggma.core import StoreError
-
 SCHEMA_VERSION = 1
 MINIMUM_SQLITE = (3, 38, 0)  # the operator -> and generated columns
 META_TABLE = "valenceflow_store"
@@ -36,15 +34,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-class SQLiteStoreError(StoreError):
-    """What is wrong with a SQLite store, in one line with the way out."""
-
-    def __init__(self, message: str) -> None:
-        # StoreError puts itself among its arguments, which makes an unreadable message.
-        Exception.__init__(self, message)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+class CollectionError(Exception):
+    """What is wrong with a SQLite file or a collection in it, in one line with the way out."""
 
 
 def file_system_type(path: str | Path, mounts: str | None = None) -> str | None:
@@ -88,17 +79,17 @@ def check_path(path: str | Path) -> Path:
 
     Raises
     ------
-    SQLiteStoreError
+    CollectionError
         For ``:memory:`` and SQLite URIs, and for a path that is a folder.
     """
     text = os.fspath(path)
     if not text or text.startswith((":", "file:")):
-        raise SQLiteStoreError(
+        raise CollectionError(
             f"path = {text!r} is no file: documents would vanish with the process; give a file such as store.sqlite"
         )
     place = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100  # resolve() would follow symbolic links
     if place.is_dir():
-        raise SQLiteStoreError(f"{place} is a folder: give a file in it, such as {place / 'store.sqlite'}")
+        raise CollectionError(f"{place} is a folder: give a file in it, such as {place / 'store.sqlite'}")
     return place
 
 
@@ -146,6 +137,12 @@ class SQLiteFile:
             else:
                 _inherited.append(connection)
 
+    def state(self) -> tuple[int, ...]:
+        """What changes when anybody writes to the file; two are comparable in one thread."""
+        with self.reading() as connection:
+            version = int(connection.execute("PRAGMA data_version").fetchone()[0])  # of other connections' writes
+            return id(connection), version, connection.total_changes
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Give the connection; its errors are told in one line."""
@@ -169,14 +166,14 @@ class SQLiteFile:
 
     def _open(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
-            raise SQLiteStoreError(
+            raise CollectionError(
                 f"this Python carries SQLite {sqlite3.sqlite_version}, the store needs "
                 f"{'.'.join(map(str, MINIMUM_SQLITE))}: use a Python from conda-forge or uv"
             )
         if not self.path.parent.is_dir():
-            raise SQLiteStoreError(f"folder {self.path.parent} does not exist: create it, or mend the store's path")
+            raise CollectionError(f"folder {self.path.parent} does not exist: create it, or mend the store's path")
         if self.read_only and not self.path.exists():
-            raise SQLiteStoreError(f"{self.path} does not exist, and who only reads makes none: start the campaign")
+            raise CollectionError(f"{self.path} does not exist, and who only reads makes none: start the campaign")
         place = f"{self.path.as_uri()}?mode=ro" if self.read_only else str(self.path)
         connection: sqlite3.Connection | None = None
         try:
@@ -194,7 +191,7 @@ class SQLiteFile:
             if connection is not None:
                 connection.close()
             raise self._explain(err) from err
-        except SQLiteStoreError:
+        except CollectionError:
             if connection is not None:
                 connection.close()
             raise
@@ -223,22 +220,20 @@ class SQLiteFile:
             else:
                 break
         if mode != wanted:
-            raise SQLiteStoreError(
-                f"{self.path}: journal {wanted!r} was refused (it stays {mode!r}): close other users"
-            )
+            raise CollectionError(f"{self.path}: journal {wanted!r} was refused (it stays {mode!r}): close other users")
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return
         if META_TABLE not in tables:
-            raise SQLiteStoreError(f"{self.path} is a database of another program: choose another path for the store")
+            raise CollectionError(f"{self.path} is a database of another program: choose another path for the store")
         row = connection.execute(_GET_VERSION).fetchone()
         found = int(row[0]) if row is not None and str(row[0]).isdigit() else None
         if found is None:
-            raise SQLiteStoreError(f"{self.path} does not say its schema version: {self._move_away}")
+            raise CollectionError(f"{self.path} does not say its schema version: {self._move_away}")
         if found > SCHEMA_VERSION:
-            raise SQLiteStoreError(
+            raise CollectionError(
                 f"{self.path} has schema version {found}, this valenceflow knows up to {SCHEMA_VERSION}: "
                 "upgrade with `pip install -U valenceflow`, or use the version that wrote it"
             )
@@ -262,23 +257,23 @@ class SQLiteFile:
             "from the run folders with `valenceflow rebuild CAMPAIGN.yaml`"
         )
 
-    def _explain(self, err: sqlite3.Error) -> SQLiteStoreError:
+    def _explain(self, err: sqlite3.Error) -> CollectionError:
         text = str(err)
         if "locked" in text or "busy" in text:
-            return SQLiteStoreError(
+            return CollectionError(
                 f"{self.path} was locked by another process for {self.timeout:g} s: "
                 "wait for it or stop it, or give the store a longer timeout"
             )
         if "readonly" in text or "read-only" in text or "unable to open" in text:
-            return SQLiteStoreError(
+            return CollectionError(
                 f"{self.path} cannot be written ({text}): the store needs write permission for the file and its folder"
             )
         if "not a database" in text:
-            return SQLiteStoreError(
+            return CollectionError(
                 f"{self.path} is not a SQLite file: choose another path for the store, or {self._move_away}"
             )
         if "malformed" in text and "JSON" not in text:
-            return SQLiteStoreError(f"{self.path} is damaged: {self._move_away}")
+            return CollectionError(f"{self.path} is damaged: {self._move_away}")
         if "full" in text:
-            return SQLiteStoreError(f"{self.path}: the disk is full; make room and run again, nothing was half written")
-        return SQLiteStoreError(f"{self.path}: SQLite says {text!r}")
+            return CollectionError(f"{self.path}: the disk is full; make room and run again, nothing was half written")
+        return CollectionError(f"{self.path}: SQLite says {text!r}")

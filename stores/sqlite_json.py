@@ -15,25 +15,24 @@ $vf:bytes  base64                                      ``bytes``
 
 Tuples and numpy arrays become lists, numpy scalars numbers, enumeration members their value, MSONable
 objects and pydantic models their dictionaries (`monty.json.jsanitize`, strict, as jobflow does). What none of
-these can write is an error, never a string of its repr. Used by `stores.sqlite_table`.
+these can write is an error, never a string of its repr. numpy, monty and bson are imported where a value asks for
+them: commands that only look start without. Used by `stores.sqlite_table`.
 """
 
 from __future__ import annotations
 
 import base64
 import math
+import sys
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-import numpy as np
 import orjson
-from bson import ObjectId
-from monty.json import jsanitize
 
-from .sqlite_file import SQLiteStoreError
+from .sqlite_file import CollectionError
 
 TAG = "$vf:"
 _TAG_BYTES = b'"$vf:'
@@ -53,7 +52,7 @@ def encode(document: Any) -> str:
 
     Raises
     ------
-    SQLiteStoreError
+    CollectionError
         If a value cannot be written (integers beyond 64 bits, complex numbers, objects without ``as_dict``)
         or a field name starts with the reserved ``$vf:``.
     """
@@ -114,10 +113,13 @@ def _encode_carefully(document: Any) -> str:
     try:
         return orjson.dumps(_tag_all(_sanitized(document)), option=_OPTIONS).decode()
     except TypeError as err:
-        raise SQLiteStoreError(f"a document cannot be stored as JSON ({err}): give it in plain types") from err
+        raise CollectionError(f"a document cannot be stored as JSON ({err}): give it in plain types") from err
 
 
 def _sanitized(value: Any) -> Any:
+    import numpy as np  # noqa: PLC0415 - start-up
+    from monty.json import jsanitize  # noqa: PLC0415
+
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -127,7 +129,7 @@ def _sanitized(value: Any) -> Any:
     try:
         return jsanitize(value, strict=True, allow_bson=True, enum_values=True)
     except (AttributeError, TypeError, ValueError) as err:
-        raise SQLiteStoreError(
+        raise CollectionError(
             f"a document holds a value that cannot be stored ({err}): "
             "give it as numbers, strings, lists and dictionaries"
         ) from err
@@ -137,20 +139,25 @@ def _tagged(value: Any) -> dict[str, str] | None:
     """Tag of a value that JSON cannot hold, None for any other."""
     if isinstance(value, datetime):
         if value != value:  # pandas.NaT calls itself a datetime
-            raise SQLiteStoreError("a document holds NaT, which is no date: store None instead")
+            raise CollectionError("a document holds NaT, which is no date: store None instead")
         return {"$vf:date": format_date(value)}
-    if isinstance(value, ObjectId):
-        return {"$vf:oid": str(value)}
     if isinstance(value, bytes):
         return {"$vf:bytes": base64.b64encode(value).decode()}
+    if _is_object_id(value):
+        return {"$vf:oid": str(value)}
     return None
+
+
+def _is_object_id(value: Any) -> bool:
+    bson = sys.modules.get("bson")  # who has none imported has no ObjectId
+    return bson is not None and isinstance(value, bson.ObjectId)
 
 
 def _tag_all(value: Any) -> Any:
     if isinstance(value, Mapping):
         reserved = next((k for k in value if k.startswith(TAG)), None)
         if reserved is not None:
-            raise SQLiteStoreError(f"field name {reserved!r} starts with {TAG!r}, which the store reserves: rename it")
+            raise CollectionError(f"field name {reserved!r} starts with {TAG!r}, which the store reserves: rename it")
         return {k: _tag_all(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_tag_all(v) for v in value]
@@ -179,7 +186,7 @@ def _is_finite(value: Any) -> bool:
         except (TypeError, OverflowError):
             pass  # not a list of plain numbers: look at each
         return all(map(_is_finite, value))
-    return isinstance(value, datetime | ObjectId | bytes)
+    return isinstance(value, datetime | bytes) or _is_object_id(value)
 
 
 def _untag(value: Any) -> Any:
@@ -195,6 +202,8 @@ def _untag(value: Any) -> Any:
         case "$vf:text":
             return content
         case "$vf:oid":
+            from bson import ObjectId  # noqa: PLC0415 - start-up
+
             return ObjectId(content)
         case "$vf:bytes":
             return base64.b64decode(content)

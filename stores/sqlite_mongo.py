@@ -1,35 +1,41 @@
 """MongoDB's meaning of filters, fields and sort orders, from mongomock_ng: the one border to that library.
 
-Used by `stores.sqlite_query` and `stores.sqlite`.
+The library brings pymongo with it, half a second, so each function here imports it when it is first needed: what SQL
+decides alone (`stores.sqlite_pushdown`) is answered without. Used by `stores.sqlite_query` and
+`stores.sqlite_collection`.
 """
+# ruff: noqa: PLC0415 - start-up
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from mongomock_ng.filtering import filter_applies, iter_key_candidates, resolve_sort_key
-from mongomock_ng.helpers import patch_datetime_awareness_in_document
-
 from .sqlite_json import encode
 
 Filter = Mapping[str, Any]
 
-_MISSING = iter_key_candidates("a", {})[0]  # type: ignore[no-untyped-call]  # mongomock_ng's mark
+_PLAIN = (str, int, float, bool, type(None))
 
 
 def prepared(criteria: Filter | None) -> dict[str, Any]:
     """Filter in the types documents are read back with: naive UTC dates, Python numbers."""
+    criteria = criteria or {}
+    if _is_plain(criteria):
+        return dict(criteria)
+    from mongomock_ng.helpers import patch_datetime_awareness_in_document
+
     # mongomock_ng carries no type information, here and below.
     filters: dict[str, Any] = patch_datetime_awareness_in_document(  # type: ignore[no-untyped-call]
-        _without_numpy(criteria or {})
+        _without_numpy(criteria)
     )
     return filters
 
 
 def matches(filters: Filter, document: Mapping[str, Any]) -> bool:
     """Whether a document matches a prepared filter."""
+    from mongomock_ng.filtering import filter_applies
+
     return bool(filter_applies(filters, document))  # type: ignore[no-untyped-call]
 
 
@@ -45,14 +51,18 @@ def check(filters: Filter, fields: set[str] | None) -> None:
 
 def sort_key(field: str, document: Mapping[str, Any]) -> Any:
     """Sortable value of a dotted field, in the order of BSON types."""
+    from mongomock_ng.filtering import resolve_sort_key
+
     return resolve_sort_key(field, document)  # type: ignore[no-untyped-call]
 
 
 def values_at(field: str, document: Mapping[str, Any]) -> list[Any]:
     """Values of a dotted field, the elements of arrays one by one; none where it is missing."""
+    from mongomock_ng.filtering import NOTHING, iter_key_candidates
+
     found: list[Any] = []
     for value in iter_key_candidates(field, document):  # type: ignore[no-untyped-call]
-        if value is not _MISSING:
+        if value is not NOTHING:
             found.extend(value if isinstance(value, list) else [value])
     return found
 
@@ -66,7 +76,16 @@ def identity(value: Any) -> Any:
     return (type(value), encode(value))
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is one of plain Python throughout, without dates."""
+    if type(value) is dict:
+        return all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if type(value) is list else type(value) in _PLAIN
+
+
 def _without_numpy(value: Any) -> Any:
+    import numpy as np
+
     if isinstance(value, Mapping):
         return {key: _without_numpy(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

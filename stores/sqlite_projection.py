@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .sqlite_file import SQLiteStoreError
+from .sqlite_file import CollectionError
 from .sqlite_pushdown import is_indexable
 
 Properties = Mapping[str, Any] | Sequence[str] | None
@@ -22,7 +22,7 @@ class Projection:
 
     Raises
     ------
-    SQLiteStoreError
+    CollectionError
         If inclusion and exclusion are mixed, or an operator such as ``$slice`` is asked for.
     """
 
@@ -30,11 +30,11 @@ class Projection:
         chosen = dict(properties) if isinstance(properties, Mapping) else dict.fromkeys(properties or (), 1)
         wants_id = bool(chosen.pop("_id", 0))
         if not all(isinstance(choice, bool | int | float) for choice in chosen.values()):
-            raise SQLiteStoreError(
+            raise CollectionError(
                 f"projection {chosen!r} has an operator: the SQLite store knows 1 (include) and 0 (exclude)"
             )
         if len({bool(choice) for choice in chosen.values()}) > 1:
-            raise SQLiteStoreError(f"projection {chosen!r} mixes fields to include and to exclude: give one kind")
+            raise CollectionError(f"projection {chosen!r} mixes fields to include and to exclude: give one kind")
         self._is_everything = not chosen and not wants_id
         self._includes = all(chosen.values())
         self._tree: dict[str, Any] = {}

@@ -55,10 +55,14 @@ FALSE = Sql("0")
 
 
 class Pushdown(NamedTuple):
-    """Condition that only matches satisfy, and one that holds (at least) for every other match."""
+    """Condition that only matches satisfy, and one that holds (at least) for every other match.
+
+    `is_whole` says that every part of the filter was understood, so that there is no error in it.
+    """
 
     must: Sql
     open: Sql
+    is_whole: bool = True
 
     @property
     def may(self) -> Sql:
@@ -66,7 +70,7 @@ class Pushdown(NamedTuple):
         return _or(self.must, self.open)
 
 
-UNDECIDED = Pushdown(must=FALSE, open=TRUE)
+UNDECIDED = Pushdown(must=FALSE, open=TRUE, is_whole=False)
 
 
 def is_indexable(path: str) -> bool:
@@ -267,15 +271,15 @@ def _opaque(column: str) -> Sql:
 
 def _every(parts: Iterable[Pushdown]) -> Pushdown:
     listed = list(parts)
-    must = _and(*(part.must for part in listed))
+    must, is_whole = _and(*(part.must for part in listed)), all(part.is_whole for part in listed)
     if must == FALSE:
-        return Pushdown(must=FALSE, open=_and(*(part.may for part in listed)))
+        return Pushdown(must=FALSE, open=_and(*(part.may for part in listed)), is_whole=is_whole)
     # Open where one part is, and no other part says no. Each way begins with what an index can find: SQLite scans the
     # whole table where a way begins with an OR.
     ways = (
         _and(way, *(other.may for other in listed if other is not part)) for part in listed for way in _ways(part.open)
     )
-    return Pushdown(must=must, open=_or(*ways))
+    return Pushdown(must=must, open=_or(*ways), is_whole=is_whole)
 
 
 def _ways(condition: Sql) -> Sequence[Sql]:
@@ -284,12 +288,13 @@ def _ways(condition: Sql) -> Sequence[Sql]:
 
 
 def _negated(part: Pushdown) -> Pushdown:
-    return Pushdown(must=_not(part.may), open=part.open)
+    return Pushdown(must=_not(part.may), open=part.open, is_whole=part.is_whole)
 
 
 def _some(parts: Iterable[Pushdown]) -> Pushdown:
     listed = list(parts)
-    return Pushdown(must=_or(*(part.must for part in listed)), open=_or(*(part.open for part in listed)))
+    must, opened = _or(*(part.must for part in listed)), _or(*(part.open for part in listed))
+    return Pushdown(must=must, open=opened, is_whole=all(part.is_whole for part in listed))
 
 
 def _and(*conditions: Sql) -> Sql:

@@ -1,12 +1,12 @@
 """MongoDB queries on a table of JSON documents: find, count, distinct.
 
-SQL narrows the documents down where an index allows (`stores.sqlite_pushdown`); what matches is always
-decided by mongomock_ng (`stores.sqlite_mongo`). Used by `stores.sqlite`.
+SQL decides what indexes can decide (`stores.sqlite_pushdown`); what they leave open is decided by mongomock_ng
+(`stores.sqlite_mongo`). Used by `stores.sqlite_collection`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -48,7 +48,8 @@ def matching_ids(table: DocumentTable, criteria: Filter | None) -> Iterator[int]
     filters = prepared(criteria)
     conditions = pushdown(filters, table.columns)
     looked_at = fields_of(filters)
-    check(filters, looked_at)
+    if not conditions.is_whole:
+        check(filters, looked_at)
     if conditions.may == TRUE and conditions.must != TRUE:
         yield from (row for row, document in table.scan(looked_at) if matches(filters, document))
         return
@@ -85,24 +86,45 @@ def _documents(
     filters = prepared(criteria)
     conditions = pushdown(filters, table.columns)
     looked_at = fields_of(filters)
-    check(filters, looked_at)
+    if not conditions.is_whole:
+        check(filters, looked_at)
     needed = _union(looked_at, fields)
-    if sort:
-        ids: Iterable[int] | None = _sorted_ids(table, filters, conditions, sort)
-    elif conditions.may != TRUE:
-        ids = _candidates(table, conditions)
-    elif filters and needed is None and looked_at is not None:
-        # Filter on the fields it looks at first; whole documents are read for the matches only.
-        ids = (row for row, part in table.scan(looked_at) if matches(filters, part))
-    else:
-        ids = None
-    rows = table.scan(needed) if ids is None else table.fetch(ids, needed)
-    found = (document for _, document in rows if matches(filters, document))
+    found = _found(table, filters, conditions, needed, sort)
     yield from islice(found, skip, skip + limit if limit else None)
 
 
-def _sorted_ids(table: DocumentTable, filters: Filter, conditions: Pushdown, sort: SortOrder) -> Sequence[int]:
-    """Rows in sorted order: candidates if SQL could sort them, else matches."""
+def _found(
+    table: DocumentTable, filters: Filter, conditions: Pushdown, needed: set[str] | None, sort: SortOrder
+) -> Iterator[dict[str, Any]]:
+    """Matching documents, with the needed fields at least."""
+    looked_at = fields_of(filters)
+    if sort or conditions.may != TRUE:
+        yield from _fetched(table, filters, conditions, needed, sort)
+    elif conditions.must == TRUE:
+        yield from (document for _, document in table.scan(needed))
+    elif needed is None and looked_at is not None:
+        # Filter on the fields it looks at first; whole documents are read for the matches only.
+        ids = (row for row, part in table.scan(looked_at) if matches(filters, part))
+        yield from (document for _, document in table.fetch(ids, needed) if matches(filters, document))
+    else:
+        yield from (document for _, document in table.scan(needed) if matches(filters, document))
+
+
+def _fetched(
+    table: DocumentTable, filters: Filter, conditions: Pushdown, needed: set[str] | None, sort: SortOrder
+) -> Iterator[dict[str, Any]]:
+    """Matching documents by way of their rows; of rows that SQL is sure of only what changed since is looked at."""
+    before = table.file.state()
+    rows = _sorted_rows(table, filters, conditions, sort) if sort else _candidates(table, conditions)
+    for batch in table.batches(rows, needed):
+        is_unchanged = table.file.state() == before
+        for row, document in batch:
+            if (is_unchanged and rows[row]) or matches(filters, document):
+                yield document
+
+
+def _sorted_rows(table: DocumentTable, filters: Filter, conditions: Pushdown, sort: SortOrder) -> Mapping[int, bool]:
+    """Rows in sorted order -> whether they match: candidates if SQL could sort them, else matches."""
     if len(sort) == 1 and sort[0][0] in table.columns:
         field, direction = sort[0]
         rows = table.sorted_rows(conditions, field, descending=direction < 0)
@@ -120,13 +142,13 @@ def _sorted_ids(table: DocumentTable, filters: Filter, conditions: Pushdown, sor
     # The least important field first: sorts keep the order of what they find equal.
     for place, (_, direction) in reversed(list(enumerate(sort))):
         keyed.sort(key=_key_at(place), reverse=direction < 0)
-    return [row for row, _ in keyed]
+    return {row: True for row, _ in keyed}
 
 
-def _candidates(table: DocumentTable, conditions: Pushdown) -> list[int]:
-    """Rows that may match, in order of insertion."""
+def _candidates(table: DocumentTable, conditions: Pushdown) -> dict[int, bool]:
+    """Rows that may match -> whether they surely do, in order of insertion."""
     certain, undecided = table.rows(conditions)
-    return sorted(certain + undecided)
+    return dict(sorted([(row, True) for row in certain] + [(row, False) for row in undecided]))
 
 
 def _key_at(place: int) -> Callable[[tuple[int, list[Any]]], Any]:

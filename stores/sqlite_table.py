@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .sqlite_file import META_TABLE, SQLiteFile, SQLiteStoreError
+from .sqlite_file import META_TABLE, CollectionError, SQLiteFile
 from .sqlite_json import decode, encode
 from .sqlite_pushdown import (
     BOOLEANS,
@@ -61,14 +61,14 @@ class DocumentTable:
                 (self.name,),
             ).fetchone()
         if row is None and self.file.read_only:
-            raise SQLiteStoreError(f"{self.file.path} has no collection {self.name!r}, and who only reads makes none")
+            raise CollectionError(f"{self.file.path} has no collection {self.name!r}, and who only reads makes none")
         if row is None:
             with self.file.writing() as connection:
                 connection.execute(
                     f"CREATE TABLE IF NOT EXISTS {self._table} (id INTEGER PRIMARY KEY, doc TEXT NOT NULL)"
                 )
         elif row[0] != self.name:
-            raise SQLiteStoreError(
+            raise CollectionError(
                 f"{self.file.path} has a collection {row[0]!r}, {self.name!r} differs only in case: use another name"
             )
         self._read_columns()
@@ -80,11 +80,11 @@ class DocumentTable:
 
         Raises
         ------
-        SQLiteStoreError
+        CollectionError
             If the name cannot be indexed, or `unique` is asked for and two documents share a value.
         """
         if not is_indexable(path):
-            raise SQLiteStoreError(
+            raise CollectionError(
                 f"field {path!r} cannot be indexed: quotes, backslashes, control characters, empty parts and "
                 "a leading $ are beyond SQLite's paths"
             )
@@ -112,18 +112,18 @@ class DocumentTable:
         certain = {row for row, is_certain in found if is_certain}
         return Rows(sorted(certain), sorted({row for row, _ in found} - certain))
 
-    def sorted_rows(self, conditions: Pushdown, path: str, descending: bool) -> list[int] | None:
-        """Rows that may match, sorted by an indexed field; None if SQL does not know their exact order."""
-        column = quoted(self.columns[path])
+    def sorted_rows(self, conditions: Pushdown, path: str, descending: bool) -> dict[int, bool] | None:
+        """Rows that may match -> whether they surely do, sorted by an indexed field; None if SQL does not know how."""
+        column, must = quoted(self.columns[path]), conditions.must
         sql = (
-            f"SELECT id, {column} >= ? OR typeof({column}) = 'real' FROM {self._table} "
+            f"SELECT id, COALESCE({must.text}, 0), {column} >= ? OR typeof({column}) = 'real' FROM {self._table} "
             f"WHERE {conditions.may.text} ORDER BY {column} {'DESC' if descending else 'ASC'}, id"
         )
         with self.file.reading() as connection:
-            rows = connection.execute(sql, (OPAQUE, *conditions.may.parameters)).fetchall()
-        if any(inexact for _, inexact in rows):
+            rows = connection.execute(sql, (*must.parameters, OPAQUE, *conditions.may.parameters)).fetchall()
+        if any(inexact for _, _, inexact in rows):
             return None
-        return [row for row, _ in rows]
+        return {row: bool(is_certain) for row, is_certain, _ in rows}
 
     def distinct_scalars(self, path: str) -> list[Any] | None:
         """Distinct strings and integers of an indexed field, first seen first; None if it holds others."""
@@ -140,7 +140,7 @@ class DocumentTable:
 
         Raises
         ------
-        SQLiteStoreError
+        CollectionError
             If a field holds arrays, objects or other values that SQL cannot tell apart.
         """
         self.add_group_index(paths)
@@ -168,7 +168,7 @@ class DocumentTable:
         """Value of a generated column as it stands in the documents."""
         if isinstance(value, bytes):
             if value not in BOOLEANS:
-                raise SQLiteStoreError(f"field {path!r} of {self.name} is no plain value everywhere: group by another")
+                raise CollectionError(f"field {path!r} of {self.name} is no plain value everywhere: group by another")
             return BOOLEANS[value]
         return value
 
@@ -199,13 +199,18 @@ class DocumentTable:
 
     def fetch(self, ids: Iterable[int], fields: set[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Documents by row, in the order given; rows that vanished meanwhile are passed over."""
+        for batch in self.batches(ids, fields):
+            yield from batch
+
+    def batches(self, ids: Iterable[int], fields: set[str] | None) -> Iterator[Iterator[tuple[int, dict[str, Any]]]]:
+        """The same, those together that were read at once; they are decoded as they are asked for."""
         reader = _Reader(fields)
         sql = f"SELECT id, {reader.selection} FROM {self._table} WHERE id IN (SELECT value FROM json_each(?))"
         pending, size = iter(ids), 4  # small at first: many queries want one document
         while wanted := list(islice(pending, size)):
             with self.file.reading() as connection:
                 rows = {row[0]: row for row in connection.execute(sql, (orjson.dumps(wanted).decode(),))}
-            yield from ((row, reader.document(rows[row])) for row in wanted if row in rows)
+            yield _decoded(reader, wanted, rows)
             size = min(2 * size, reader.chunk)
 
     def insert(self, text: str) -> None:
@@ -228,7 +233,7 @@ class DocumentTable:
         if path in present:
             return
         if path.lower() in {other.lower() for other in present}:
-            raise SQLiteStoreError(f"field {path!r} cannot be indexed beside one that differs only in case: rename one")
+            raise CollectionError(f"field {path!r} cannot be indexed beside one that differs only in case: rename one")
         column = quoted("$." + path)
         connection.execute(
             f"ALTER TABLE {self._table} ADD COLUMN {column} GENERATED ALWAYS AS ({column_expression(path)}) VIRTUAL"
@@ -247,7 +252,7 @@ class DocumentTable:
 def check_collection(name: str) -> str:
     """Name of a collection, refused if it cannot name a table."""
     if not name or "\0" in name or name.startswith("sqlite_") or name.lower() == META_TABLE:
-        raise SQLiteStoreError(f"collection = {name!r} cannot name a table of the store: use another name")
+        raise CollectionError(f"collection = {name!r} cannot name a table of the store: use another name")
     return name
 
 
@@ -307,6 +312,12 @@ class _Reader:
             place[leaf[-1]] = decode(text)
 
 
+def _decoded(
+    reader: _Reader, wanted: Sequence[int], rows: Mapping[int, Sequence[Any]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    return ((row, reader.document(rows[row])) for row in wanted if row in rows)
+
+
 def identity_criteria(document: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """Filter that finds the document an update replaces: equality of each key, dotted keys included."""
     criteria: dict[str, Any] = {}
@@ -314,7 +325,7 @@ def identity_criteria(document: Mapping[str, Any], keys: Sequence[str]) -> dict[
         value: Any = document
         for part in key.split("."):
             if not isinstance(value, Mapping) or part not in value:
-                raise SQLiteStoreError(
+                raise CollectionError(
                     f"a document has no field {key!r}, which identifies it: add it, or give another key"
                 )
             value = value[part]

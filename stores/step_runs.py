@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maggma.core import Store
-
+from .collection import Collection
 from .documents import RunStatistics
 
 Document = Mapping[str, Any]
@@ -85,7 +84,7 @@ def _failure(document: Document) -> str:
     return next((finding["message"] for finding in findings if finding["severity"] == "failure"), "")
 
 
-def step_runs(docs: Store, uuids: Iterable[str]) -> dict[str, StepRuns]:
+def step_runs(docs: Collection, uuids: Iterable[str]) -> dict[str, StepRuns]:
     """Runs of steps by their job uuid.
 
     Parameters

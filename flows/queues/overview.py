@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ...inputs.yaml_files import parse_yaml
-from ...stores.connect import Stores, store_of
+from ...stores.connect import Stores
 from ...stores.secrets import redacted, secrets_of
+from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
 from .jobs import BROKEN, MENDED_BY_QUEUE, QueuedJob, by_configuration, configuration_state, of_state
 from .launches import Launch
@@ -111,7 +112,7 @@ def read_jobs(launch: Launch, campaign: str) -> Sequence[QueuedJob]:
         raise ValueError("it is not noted where its project's file is: `valenceflow run` with --launch remote notes it")
     spec = project_of(launch.file)["queue"]["store"]
     try:
-        with store_of(spec, launch.file) as queue:
+        with store_from(full_form(spec, launch.file)) as queue:
             return [queued_job(document) for document in queue.query({CAMPAIGN: campaign}, list(FIELDS))]
     except Exception as error:
         raise ConnectionError(redacted(str(error), secrets_of(spec))) from None

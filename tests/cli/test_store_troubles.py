@@ -12,8 +12,9 @@ import pytest
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.runner import make_folder, plan, prepare, reach_store
 from valenceflow.stores.connect import sqlite_stores
-from valenceflow.stores.inbox import InboxStore
+from valenceflow.stores.inbox_store import InboxStore
 from valenceflow.stores.sqlite import SQLiteStore, SQLiteStoreError
+from valenceflow.stores.sqlite_file import CollectionError
 
 SPRINGS = ("--engine", "rehearsal:springs")
 KILLS = Path(__file__).resolve().parents[2] / "benchmarks" / "kills.py"
@@ -89,7 +90,7 @@ def test_a_store_in_the_campaigns_own_folder_waits_for_the_folder_and_one_elsewh
             "additional_stores: {data: {<<: *d, collection: data, indexes: [job_uuid]}}\n"
         )
     reach_store(read_campaign(write_campaign(tmp_path, store="own.yaml")))
-    with pytest.raises(SQLiteStoreError, match="gone does not exist"):
+    with pytest.raises(CollectionError, match="gone does not exist"):
         reach_store(read_campaign(write_campaign(tmp_path, store="elsewhere.yaml")))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["campaign.yaml", "elsewhere.yaml", "own.yaml"]
 

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from maggma.core import Store, StoreError
+from monty.json import MontyDecoder, jsanitize
 from valenceflow.stores.connect import COLLECTIONS, Stores, sqlite_stores, stores_from_yaml
+from valenceflow.stores.sqlite import SQLiteStore
+from valenceflow.stores.sqlite_file import CollectionError
+from valenceflow.stores.store_specs import renamed
 
 
 def documents(store):
@@ -82,21 +87,59 @@ def test_a_path_in_a_store_file_means_the_same_from_every_folder(place, tmp_path
         assert stores_from_yaml(Path(path)).data().path == str(tmp_path / "docs.sqlite")
 
 
+def test_a_collection_is_described_as_the_maggma_store_of_it(tmp_path):
+    stores = sqlite_stores(tmp_path / "store.sqlite")
+    for spec in (stores.docs_spec, stores.data_spec):
+        made = MontyDecoder().process_decoded(spec)
+        assert isinstance(made, SQLiteStore)
+        plain = jsanitize(made.as_dict(), enum_values=True, strict=True)
+        assert {field: value for field, value in plain.items() if field != "@version"} == spec
+
+
+@pytest.mark.parametrize("name", ["jobs", "data", "frames"])
+def test_builders_get_maggma_stores_of_the_same_documents(name, tmp_path):
+    stores = sqlite_stores(tmp_path / "store.sqlite")
+    store = stores.store(name)
+    assert isinstance(store, Store)
+    assert stores.store(name) is store
+    store.update({store.key: "one"})
+    collection = {"jobs": stores.docs, "data": stores.data}.get(name, lambda: stores.collection(name))()
+    assert not isinstance(collection, Store)
+    assert documents(collection) == [{store.key: "one"}]
+    stores.close()
+    with pytest.raises(StoreError, match="not connected"):
+        store.count()
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"colour": "red"}, "a SQLiteStore has no field 'colour'; it knows path, collection"),
+        ({"path": None}, "a SQLiteStore needs the field path"),
+        ({"last_updated_type": "sundial"}, "'sundial' is not a valid DateTimeFormat"),
+        ({"collection": "sqlite_master"}, "'sqlite_master' cannot name a table"),
+    ],
+)
+def test_a_wrong_field_of_a_sqlite_store_is_named(field, said, tmp_path):
+    spec = {**SHORT, "path": "s.sqlite", **field}
+    spec = {name: value for name, value in spec.items() if value is not None}
+    path = tmp_path / "store.yaml"
+    path.write_text(yaml.safe_dump({"docs_store": spec, "additional_stores": {"data": spec}}))
+    with pytest.raises((ValueError, CollectionError), match=said):
+        stores_from_yaml(path)
+
+
 def test_a_mongo_store_gets_our_collection_names():
     """No server is asked: a store connects when it is first used."""
     spec = {"@module": "maggma.stores.mongolike", "@class": "MongoStore", "database": "d", "collection_name": "jobs"}
-    from valenceflow.stores.connect import _renamed
-
-    assert _renamed(spec, "calculations")["collection_name"] == "calculations"
+    assert renamed(spec, "calculations")["collection_name"] == "calculations"
     assert spec["collection_name"] == "jobs"
     assert isinstance(Stores(spec, spec), Stores)
 
 
 def test_a_store_without_a_collection_name_is_refused():
-    from valenceflow.stores.connect import _renamed
-
     with pytest.raises(ValueError, match="a S3Store has no collection name"):
-        _renamed({"@class": "S3Store", "bucket": "b"}, "calculations")
+        renamed({"@class": "S3Store", "bucket": "b"}, "calculations")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from jobflow import Flow, job, run_locally
-from valenceflow.stores import sqlite
+from valenceflow.stores import sqlite_collection
 from valenceflow.stores.connect import sqlite_stores, stores_from_yaml
-from valenceflow.stores.inbox import InboxStore, handed_files, inbox_folder, read_handed, take_in
+from valenceflow.stores.inbox import InboxCollection, handed_files, inbox_folder, read_handed, take_in
+from valenceflow.stores.inbox_store import InboxStore
 from valenceflow.stores.sqlite import SQLiteStore, SQLiteStoreError
 
 FORK = multiprocessing.get_context("fork")
@@ -43,7 +44,7 @@ def test_a_worker_writes_nothing_to_the_file(launcher, worker):
     assert Path(launcher.path).read_bytes() == before
     assert sorted(path.name for path in Path(launcher.path).parent.iterdir()) == ["inbox", "store.sqlite"]
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        worker._file.connection.execute("DELETE FROM jobs")
+        worker.documents.file.connection.execute("DELETE FROM jobs")
 
 
 def test_the_launcher_takes_in_what_was_handed_over_and_the_worker_sees_the_same(launcher, worker):
@@ -100,7 +101,7 @@ def test_a_launcher_killed_while_taking_in_loses_and_doubles_nothing(where, laun
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((sqlite, "encode") if where == "before" else (Path, "unlink")), killed)
+        patch.setattr(*((sqlite_collection, "encode") if where == "before" else (Path, "unlink")), killed)
         with pytest.raises(KilledError):
             collect(launcher)
     assert launcher.count() == (0 if where == "before" else 2)
@@ -183,13 +184,14 @@ def test_network_file_systems_get_an_inbox_unless_told_otherwise(tmp_path, monke
     assert not SQLiteStore(path).has_inbox
     assert sqlite_stores(path).for_workers() is not None
     assert not sqlite_stores(path).has_inbox
-    monkeypatch.setattr(sqlite, "file_system_type", lambda place: "lustre")
+    monkeypatch.setattr(sqlite_collection, "file_system_type", lambda place: "lustre")
     assert SQLiteStore(path).has_inbox
     assert not SQLiteStore(path, inbox=False).has_inbox
     workers = sqlite_stores(path, journal="delete").for_workers()
     assert [spec["@class"] for spec in (workers.docs_spec, workers.data_spec)] == ["InboxStore", "InboxStore"]
-    assert isinstance(workers.docs(), InboxStore)
-    assert isinstance(workers.data(), InboxStore)
+    assert isinstance(workers.docs(), InboxCollection)
+    assert isinstance(workers.data(), InboxCollection)
+    assert isinstance(workers.job_store().docs_store, InboxStore)
 
 
 def test_a_yaml_can_ask_for_an_inbox(tmp_path):

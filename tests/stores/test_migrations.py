@@ -3,7 +3,8 @@
 import pytest
 from valenceflow.stores.connect import sqlite_stores, stores_from_yaml
 from valenceflow.stores.migrations import MIGRATIONS, SCHEMA_VERSION, VERSIONS, bring_up_to_date, document_version
-from valenceflow.stores.sqlite import SQLiteStore, SQLiteStoreError
+from valenceflow.stores.sqlite import SQLiteStore
+from valenceflow.stores.sqlite_file import CollectionError
 
 
 @pytest.fixture
@@ -119,19 +120,19 @@ def test_documents_of_a_newer_version_are_refused_in_one_line_whatever_is_opened
 
 
 def test_a_store_with_a_newer_layout_is_refused_in_one_line_too(path, tmp_path):
-    with SQLiteStore(path) as store, store._file.writing() as connection:
+    with SQLiteStore(path) as store, store.documents.file.writing() as connection:
         connection.execute("UPDATE valenceflow_store SET value = '99'")
     (tmp_path / "store.yaml").write_text(
         f"docs_store: &d {{type: SQLiteStore, path: {path}, collection: jobs}}\nadditional_stores: {{data: *d}}\n"
     )
     for stores in (sqlite_stores(path), stores_from_yaml(tmp_path / "store.yaml")):
-        with pytest.raises(SQLiteStoreError, match="has schema version 99, this valenceflow knows up to") as error:
+        with pytest.raises(CollectionError, match="has schema version 99, this valenceflow knows up to") as error:
             stores.collection("calculations")
         assert "\n" not in str(error.value)
 
 
 def test_a_store_that_lost_its_layout_version_says_so(path):
-    with SQLiteStore(path) as store, store._file.writing() as connection:
+    with SQLiteStore(path) as store, store.documents.file.writing() as connection:
         connection.execute("DELETE FROM valenceflow_store")
-    with pytest.raises(SQLiteStoreError, match=r"does not say its schema version.*valenceflow rebuild"):
+    with pytest.raises(CollectionError, match=r"does not say its schema version.*valenceflow rebuild"):
         sqlite_stores(path).docs()

@@ -73,7 +73,7 @@ def test_a_network_file_system_gets_a_rollback_journal_and_a_warning(tmp_path, m
 
 def test_every_write_waits_for_the_disk(tmp_path):
     with SQLiteStore(tmp_path / "store.sqlite") as store:
-        assert store._file.connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert store.documents.file.connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("path", [":memory:", "", "file::memory:?cache=shared"])

@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from monty.json import MSONable
 from pydantic import BaseModel
-from valenceflow.stores.sqlite_file import SQLiteStoreError
+from valenceflow.stores.sqlite_file import CollectionError
 from valenceflow.stores.sqlite_json import as_stored, decode, encode
 
 
@@ -113,13 +113,13 @@ def test_field_names_that_are_no_strings_become_strings():
     ids=["large", "complex", "object", "dataclass", "surrogate"],
 )
 def test_what_cannot_be_stored_is_an_error_in_one_line(document):
-    with pytest.raises(SQLiteStoreError, match="cannot be stored") as caught:
+    with pytest.raises(CollectionError, match="cannot be stored") as caught:
         encode(document)
     assert "\n" not in str(caught.value)
 
 
 def test_a_reserved_field_name_is_refused():
-    with pytest.raises(SQLiteStoreError, match=r"'\$vf:date' starts with '\$vf:'"):
+    with pytest.raises(CollectionError, match=r"'\$vf:date' starts with '\$vf:'"):
         encode({"output": {"$vf:date": "yesterday"}})
 
 

@@ -64,7 +64,7 @@ EXAMPLES = settings(
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteStore]:
     with SQLiteStore(tmp_path_factory.mktemp("parity") / "store.sqlite", key="n", indexes=INDEXES) as store:
         # The tests ask for meaning, not for durability: hundreds of examples need not wait for the disk.
-        store._file.connection.execute("PRAGMA synchronous = OFF")
+        store.documents.file.connection.execute("PRAGMA synchronous = OFF")
         yield store
 
 

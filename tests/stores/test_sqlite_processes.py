@@ -42,7 +42,7 @@ def test_every_acknowledged_document_survives_a_killed_writer(tmp_path, journal)
         pass  # all that was acknowledged before the kill has been read
     with SQLiteStore(path, journal=journal) as store:
         assert set(store.distinct("uuid")) >= {f"u{n}" for n in written}
-        assert store._file.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store.documents.file.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def _write_batches(path, writer):
@@ -89,9 +89,9 @@ def test_a_store_is_closed_for_all_threads_at_once(tmp_path):
     thread = threading.Thread(target=store.update, args=({"uuid": "a"},))
     thread.start()
     thread.join()
-    assert len(store._file._connections) == 2
+    assert len(store.documents.file._connections) == 2
     store.close()
-    assert not store._file._connections
+    assert not store.documents.file._connections
     assert not (tmp_path / "store.sqlite-wal").exists()
 
 

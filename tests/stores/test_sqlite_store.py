@@ -186,13 +186,13 @@ def test_an_index_added_later_serves_the_documents_that_are_there(store):
 
 def test_indexes_stay_when_the_store_is_opened_without_them(store):
     with SQLiteStore(store.path, "tests", key="task_id") as plain:
-        assert "state" in plain._table.columns
+        assert "state" in plain.documents.table.columns
     with SQLiteStore(store.path, "tests", key="task_id", indexes=["a.b"]) as wider:
-        assert {"state", "a.b"} <= set(wider._table.columns)
+        assert {"state", "a.b"} <= set(wider.documents.table.columns)
 
 
 def test_an_indexed_filter_does_not_read_the_whole_table(store):
-    plan = store._file.connection.execute(
+    plan = store.documents.file.connection.execute(
         """EXPLAIN QUERY PLAN SELECT id FROM tests WHERE ("$.state" = 'a' OR "$.state" >= x'4f')"""
     ).fetchall()
     assert not any(row[3].startswith("SCAN tests") for row in plan)
@@ -209,6 +209,17 @@ def test_documents_can_be_written_while_they_are_read(store):
     assert seen == list(range(len(seen)))
     assert 100 <= len(seen) < 140
     assert store.count({"task_id": {"$gte": 1000}}) == len(seen)
+
+
+@pytest.mark.parametrize("sort", [None, {"task_id": 1}, {"state": 1, "task_id": 1}])
+@pytest.mark.parametrize("is_mine", [True, False])
+def test_a_document_that_an_index_found_is_left_out_if_it_stopped_matching_before_it_was_read(store, is_mine, sort):
+    store.update([{"task_id": n, "state": "a"} for n in range(50)])
+    with SQLiteStore(store.path, "tests", key="task_id") as other:
+        found = store.query({"state": "a"}, sort=sort)
+        assert next(found)["task_id"] == 0
+        (store if is_mine else other).update({"task_id": 40, "state": "b"})
+        assert ids(found) == [n for n in range(1, 50) if n != 40]
 
 
 def test_a_query_holds_few_documents_at_a_time(store):

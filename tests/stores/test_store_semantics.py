@@ -14,7 +14,8 @@ import pytest
 from maggma.core import Sort, StoreError
 from maggma.stores import MemoryStore, MongoStore
 from monty.json import MontyDecoder
-from valenceflow.stores.inbox import InboxStore, inbox_folder, take_in
+from valenceflow.stores.inbox import inbox_folder, take_in
+from valenceflow.stores.inbox_store import InboxStore
 from valenceflow.stores.sqlite import SQLiteStore
 
 MONGO_URI = os.environ.get("VALENCEFLOW_MONGO_URI")
