@@ -90,7 +90,6 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Show calculations or frames of a campaign or a store."""
-    from ..flows.engines import ENGINES  # noqa: PLC0415 - pymatgen
     from ..stores.query import Question, find  # noqa: PLC0415 - pymatgen
 
     form = "json" if as_json else form
@@ -110,8 +109,8 @@ def query(
         mongo=_mongo(mongo),
     )
     engines = sorted(place.stores.collection(question.kind).distinct("engine"))
-    if engine is not None and engine not in (known := sorted({*ENGINES, *engines})):
-        raise ValueError(f"--engine {engine!r} is unknown; choose one of {', '.join(known)}")
+    if engine is not None and engine not in engines:
+        _check_engine(engine, engines)
     default = FRAME_COLUMNS if frames else DEFAULT_COLUMNS
     fields = [question.field(name) for name in (columns or default).split(",") if name.strip()]
     # Energies of different engines cannot be compared: they are never sorted among each other.
@@ -153,6 +152,14 @@ def _check_words(ordering: str | None, state: str | None, form: str, frames: boo
             raise ValueError(f"{option} {value!r} is unknown; choose one of {', '.join(known)}")
     if frames and state is not None:
         raise ValueError("--state is of calculations; leave it or --frames out")
+
+
+def _check_engine(engine: str, there: Sequence[str]) -> None:
+    from ..flows.engines import ENGINES  # noqa: PLC0415 - pymatgen
+
+    known = sorted({*ENGINES, *there})
+    if engine not in known:
+        raise ValueError(f"--engine {engine!r} is unknown; choose one of {', '.join(known)}")
 
 
 def _say_whose_numbers(engines: Sequence[str]) -> None:

@@ -191,6 +191,7 @@ def _collection(stores: Collections, question: Question) -> Collection:
         name for name in ("campaign", "engine", "formula", "host", "state") if getattr(question, name) is not None
     ]
     together = [name for name in together if name != "formula" or question.kind == "frames"]
+    together += ["latest"] if question.kind == "calculations" else []
     together += ["fraction"] if question.x is not None else []
     if not isinstance(collection, SQLiteCollection) or collection.has_inbox or len(together) < 2:
         return collection

@@ -25,6 +25,8 @@ _GET_VERSION = "SELECT value FROM valenceflow_store WHERE name = 'schema_version
 
 Journal = Literal["auto", "wal", "delete"]
 Inbox = Literal["auto", True, False]
+FileState = tuple[int, int, int]
+"""Connection, version of what others wrote, number of its own changes."""
 
 # Types of /proc/self/mounts on which several machines, or a machine and its host, share one file.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -137,7 +139,7 @@ class SQLiteFile:
             else:
                 _inherited.append(connection)
 
-    def state(self) -> tuple[int, ...]:
+    def state(self) -> FileState:
         """What changes when anybody writes to the file; two are comparable in one thread."""
         with self.reading() as connection:
             version = int(connection.execute("PRAGMA data_version").fetchone()[0])  # of other connections' writes

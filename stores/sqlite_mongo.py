@@ -8,7 +8,7 @@ decides alone (`stores.sqlite_pushdown`) is answered without. Used by `stores.sq
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .sqlite_json import encode
@@ -47,6 +47,30 @@ def check(filters: Filter, fields: set[str] | None) -> None:
     if fields is not None:
         for field, condition in filters.items():
             matches({field: condition}, {})
+
+
+def sort_value(field: str, document: Mapping[str, Any]) -> Any:
+    """What a document is sorted by: a plain value as it stands (None where it is missing), else its `sort_key`."""
+    value: Any = document
+    for part in field.split("."):
+        if type(value) is not dict:
+            return sort_key(field, document)
+        value = value.get(part)
+        if value is None:
+            return None
+    return value if type(value) in _PLAIN and value == value else sort_key(field, document)
+
+
+def sort_keys(values: Sequence[Any]) -> list[Any]:
+    """Sortable keys of what `sort_value` gave for documents that are sorted together.
+
+    Null comes first in MongoDB, and values of one kind are in Python's order there; mongomock_ng tells of all others.
+    """
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds <= {int, float} or (len(kinds) == 1 and kinds < {str, bool}):
+        lowest: Any = "" if str in kinds else 0
+        return [(False, lowest) if value is None else (True, value) for value in values]
+    return [value if type(value) is tuple else sort_key("value", {"value": value}) for value in values]
 
 
 def sort_key(field: str, document: Mapping[str, Any]) -> Any:

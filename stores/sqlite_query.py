@@ -6,11 +6,12 @@ SQL decides what indexes can decide (`stores.sqlite_pushdown`); what they leave 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from .sqlite_mongo import Filter, check, identity, matches, prepared, sort_key, values_at
+from .sqlite_file import FileState
+from .sqlite_mongo import Filter, check, identity, matches, prepared, sort_keys, sort_value, values_at
 from .sqlite_projection import Projection
 from .sqlite_pushdown import TRUE, Pushdown, fields_of, is_indexable, pushdown
 from .sqlite_table import DocumentTable
@@ -99,7 +100,9 @@ def _found(
     """Matching documents, with the needed fields at least."""
     looked_at = fields_of(filters)
     if sort or conditions.may != TRUE:
-        yield from _fetched(table, filters, conditions, needed, sort)
+        before = table.file.state()
+        rows = _sorted_rows(table, filters, conditions, sort) if sort else _candidates(table, conditions)
+        yield from (document for _, document in _fetched(table, filters, rows, needed, before))
     elif conditions.must == TRUE:
         yield from (document for _, document in table.scan(needed))
     elif needed is None and looked_at is not None:
@@ -111,16 +114,17 @@ def _found(
 
 
 def _fetched(
-    table: DocumentTable, filters: Filter, conditions: Pushdown, needed: set[str] | None, sort: SortOrder
-) -> Iterator[dict[str, Any]]:
-    """Matching documents by way of their rows; of rows that SQL is sure of only what changed since is looked at."""
-    before = table.file.state()
-    rows = _sorted_rows(table, filters, conditions, sort) if sort else _candidates(table, conditions)
+    table: DocumentTable, filters: Filter, rows: Mapping[int, bool], needed: set[str] | None, before: FileState
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows with the documents that match; those that SQL is sure of are looked at only if the file was written since.
+
+    `before` is the file's state before the rows were found.
+    """
     for batch in table.batches(rows, needed):
         is_unchanged = table.file.state() == before
         for row, document in batch:
             if (is_unchanged and rows[row]) or matches(filters, document):
-                yield document
+                yield row, document
 
 
 def _sorted_rows(table: DocumentTable, filters: Filter, conditions: Pushdown, sort: SortOrder) -> Mapping[int, bool]:
@@ -132,27 +136,30 @@ def _sorted_rows(table: DocumentTable, filters: Filter, conditions: Pushdown, so
             return rows
     fields = [field for field, _ in sort]
     needed = _union(fields_of(filters), set(fields) if all(map(is_indexable, fields)) else None)
-    everything = conditions.may == TRUE
-    documents = table.scan(needed) if everything else table.fetch(_candidates(table, conditions), needed)
-    keyed = [
-        (row, [sort_key(field, document) for field in fields])
-        for row, document in documents
-        if matches(filters, document)
-    ]
+    if conditions.may == TRUE:
+        scanned = table.scan(needed)
+        found: Iterator[tuple[int, dict[str, Any]]] = (
+            (row, part) for row, part in scanned if conditions.must == TRUE or matches(filters, part)
+        )
+    else:
+        before = table.file.state()
+        found = _fetched(table, filters, _candidates(table, conditions), needed, before)
+    rows_found, values = list[int](), [list[Any]() for _ in fields]
+    for row, part in found:
+        rows_found.append(row)
+        for field, of_field in zip(fields, values, strict=True):
+            of_field.append(sort_value(field, part))
+    places = list(range(len(rows_found)))
     # The least important field first: sorts keep the order of what they find equal.
-    for place, (_, direction) in reversed(list(enumerate(sort))):
-        keyed.sort(key=_key_at(place), reverse=direction < 0)
-    return {row: True for row, _ in keyed}
+    for of_field, (_, direction) in reversed(list(zip(values, sort, strict=True))):
+        places.sort(key=sort_keys(of_field).__getitem__, reverse=direction < 0)
+    return {rows_found[place]: True for place in places}
 
 
 def _candidates(table: DocumentTable, conditions: Pushdown) -> dict[int, bool]:
     """Rows that may match -> whether they surely do, in order of insertion."""
     certain, undecided = table.rows(conditions)
     return dict(sorted([(row, True) for row in certain] + [(row, False) for row in undecided]))
-
-
-def _key_at(place: int) -> Callable[[tuple[int, list[Any]]], Any]:
-    return lambda entry: entry[1][place]
 
 
 def _union(first: set[str] | None, second: set[str] | None) -> set[str] | None:
