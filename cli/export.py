@@ -189,6 +189,9 @@ class ProgressLine:
 
 def report(manifest: dict[str, Any], folder: Path) -> list[str]:
     """What was made, one line each."""
+    from ..stores.coverage import untrained_lines  # noqa: PLC0415 - the science stack
+    from ..stores.splits import SPLITS  # noqa: PLC0415
+
     note = rehearsal_note(manifest["engine"])
     counts = ", ".join(f"{name} {number}" for name, number in manifest["counts"].items())
     lines = [f"{note}: {manifest['engine']}"] if note else []
@@ -196,11 +199,13 @@ def report(manifest: dict[str, Any], folder: Path) -> list[str]:
     lines += [f"left out: {number:8d}  {reason}" for reason, number in manifest["excluded"].items()]
     lines += [f"{name}: read back with {found['read_back_with']}" if found["read_back_with"] != "not read back"
               else f"{name}: NOT read back" for name, found in manifest["formats"].items()]  # fmt: skip
-    empty = [name for name, number in manifest["counts"].items() if not number]
-    if empty and manifest["split"]["fractions"]:
-        lines.append(
-            f"nothing in {', '.join(empty)}: there are only {manifest['n_groups']} groups, and none is ever cut"
-        )
+    wanted = dict(zip(SPLITS, manifest["split"]["fractions"], strict=True))
+    empty = [name for name, number in manifest["counts"].items() if not number and wanted.get(name)]
+    if empty:
+        held = " that are not held out" if manifest["split"]["held_out"] else ""
+        lines.append(f"nothing in {', '.join(empty)}: there are too few groups{held}, and none is ever cut "
+                     f"({manifest['n_groups']} in all)")  # fmt: skip
+    lines += untrained_lines(manifest)
     leaks = {name: number for name, number in manifest["leakage"].items() if number}
     told = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in leaks.items())
     lines.append(f"LEAKAGE between the sides: {told}; see README.md" if leaks else "leakage between the sides: none")

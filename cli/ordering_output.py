@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -19,21 +18,13 @@ from ..inputs.orderings.group import JointKey, ordering_group
 from ..inputs.orderings.identity import IdentifiedStructure
 from ..inputs.orderings.rows import OrderingCount, OrderingRow
 from ..inputs.orderings.written import record, write_cif, write_cifs, write_rows
-from ..inputs.supercells import HostSupercell
+from ..inputs.supercells import HostSupercell, supercell_text
 from .ordering_subject import Subject
 from .progress import progress_bar
 from .tables import first_that_fits, plain_table, print_lines
 
 SHOWN = 40
 """Rows of a table unless --limit asks for more."""
-
-
-def supercell_text(cell: HostSupercell) -> str:
-    """1x3x2, or the matrix where it is not diagonal."""
-    diagonal = np.diag(cell.matrix_array)
-    if np.array_equal(np.diag(diagonal), cell.matrix_array):
-        return "x".join(str(number) for number in diagonal)
-    return str([list(row) for row in cell.matrix])
 
 
 def head(catalogue: OrderingCatalogue, note: str = "") -> str:
@@ -43,8 +34,8 @@ def head(catalogue: OrderingCatalogue, note: str = "") -> str:
     what = "charge orderings" if at else f"{cell.host.working_ion} orderings" if catalogue.working_only else "orderings"
     high = f", {catalogue.n_high} {couple.element}{couple.high.oxidation_state}+" if not catalogue.working_only else ""
     return (
-        f"{cell.host.name} {supercell_text(cell)} ({catalogue.group.order} operations), x = {catalogue.fraction}: "
-        f"{catalogue.n_working} {cell.host.working_ion}{high}\n"
+        f"{cell.host.name} {supercell_text(cell.matrix)} ({catalogue.group.order} operations), "
+        f"x = {catalogue.fraction}: {catalogue.n_working} {cell.host.working_ion}{high}\n"
         f"{what}{f' at {at}' if at else ''}: {space.raw:,} arrangements, {space.distinct:,} distinct"
         + (f"\n{note}" if note else "")
     )
@@ -239,7 +230,7 @@ def count_head(subject: Subject) -> str:
     """Whose orderings are counted."""
     cell = subject.cell
     return (
-        f"{cell.host.name} {supercell_text(cell)}: {cell.structure.composition.formula}, "
+        f"{cell.host.name} {supercell_text(cell.matrix)}: {cell.structure.composition.formula}, "
         f"{ordering_group(cell).order} operations"
     )
 
@@ -268,6 +259,6 @@ def show_identities(found: Sequence[tuple[Path, IdentifiedStructure]], as_json: 
     for row, (_, one) in zip(records, found, strict=True):
         same = f"; the same ordering as {row['same_as']}" if row["same_as"] else ""
         typer.echo(
-            f"{row['file']}: {row['key']}, x = {row['fraction']:.4g}, supercell {supercell_text(one.cell)}, "
+            f"{row['file']}: {row['key']}, x = {row['fraction']:.4g}, supercell {supercell_text(one.cell.matrix)}, "
             f"atoms up to {row['displacement']:.2f} A from their sites{same}"
         )

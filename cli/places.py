@@ -87,9 +87,19 @@ def open_store(path: Path) -> Stores:
     return stores_from_yaml(path) if path.suffix in (".yaml", ".yml") else sqlite_stores(path)
 
 
+def is_sqlite(path: Path) -> bool:
+    """Whether a file begins as SQLite's do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
 def _name_and_store(campaign: Path) -> tuple[str, str | None]:
     from ..inputs.yaml_files import parse_yaml, yaml_text  # noqa: PLC0415 - pydantic
 
+    if is_sqlite(campaign):
+        raise ValueError(f"{campaign} is a store and no campaign file: give it as --store {campaign}")
     try:
         content = parse_yaml(yaml_text(campaign), str(campaign))
     except FileNotFoundError as err:

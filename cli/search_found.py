@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from ..inputs.supercells import supercell_text
 from ..search.record import read_evaluations, read_settings
 from ..search.results import FoundOrdering, found_orderings, missing_end_members
-from .ordering_output import supercell_text
 from .ordering_subject import Subject
 from .search_run import SubjectOptions, read_subject_of
 from .tables import plain_table
@@ -43,7 +43,7 @@ class Found:
         cell = self.subject.cell
         how = f"{self.settings['searcher']} over {self.settings['orderings']}"
         yield (
-            f"{cell.host.name} {supercell_text(cell)}, {how} under {self.settings['evaluator']['model']}: "
+            f"{cell.host.name} {supercell_text(cell.matrix)}, {how} under {self.settings['evaluator']['model']}: "
             f"{self.counts['evaluations']} evaluated, {self.counts['failed']} failed"
         )
         yield from self._table(best)

@@ -20,9 +20,10 @@ from ..analysis.relative_energy import EV_TO_MEV
 from ..analysis.thermodynamics import BOLTZMANN, Floats, Thermodynamics, free_energy_hull
 from ..inputs.orderings.catalogue import OrderingCatalogue
 from ..inputs.orderings.expansion import ClusterExpansion
+from ..inputs.supercells import supercell_text
 from ..inputs.whole_files import written_whole
 from .ordering_model import RankedBy
-from .ordering_output import about, supercell_text
+from .ordering_output import about
 from .tables import plain_table
 
 SHOWN_TEMPERATURES, SHOWN_HULLS = 12, 3
@@ -81,7 +82,7 @@ def show(found: Found, as_json: bool) -> None:
 
 def _subject(found: Found) -> str:
     catalogue = found.catalogue
-    where = f"{catalogue.cell.host.name} {supercell_text(catalogue.cell)}"
+    where = f"{catalogue.cell.host.name} {supercell_text(catalogue.cell.matrix)}"
     if len(found.compositions) > 1:
         return f"{where}, {len(found.compositions)} compositions"
     at = about(catalogue)["at"]

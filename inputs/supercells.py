@@ -53,6 +53,18 @@ def supercell_matrix(value: Sequence[Any]) -> NDArray[np.int_]:
     return whole
 
 
+def supercell_text(matrix: Sequence[Sequence[int]]) -> str:
+    """1x3x2, or the rows where the matrix is not diagonal.
+
+    Parameters
+    ----------
+    matrix : (3, 3) rows are supercell vectors in host vectors.
+    """
+    if any(matrix[row][column] for row in range(3) for column in range(3) if row != column):
+        return str([list(row) for row in matrix])
+    return "x".join(str(matrix[place][place]) for place in range(3))
+
+
 @dataclass(frozen=True, eq=False)
 class HostSupercell:
     """A host repeated by an integer matrix.

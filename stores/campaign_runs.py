@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs.charge_states import RedoxCouple
+from ..inputs.supercells import supercell_text
 from .documents import FrameSeries
 from .frame_arrays import FloatArray, IntArray
 from .frames import FrameStep, RunDoc
@@ -64,6 +65,7 @@ class CampaignRun:
         step, intent = self.step, self.step["intent"]
         kind = step["step"]
         is_surrogate = kind == "surrogate relax"
+        supercell = self.configuration.get("supercell")
         extra = {name: self.configuration.get(name) for name in _FROM_CONFIGURATION}
         return RunFacts(
             run_id=self.run_id,
@@ -87,6 +89,7 @@ class CampaignRun:
                 "configuration_id": intent["configuration_id"],
                 "calculation_id": self.calculation_id,
                 "intended_key": self.configuration.get("joint_key"),
+                "supercell": None if supercell is None else supercell_text(supercell),
             },
         )
 

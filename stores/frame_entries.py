@@ -34,6 +34,7 @@ class FrameEntry:
     working_key: str | None
     intended_key: str | None
     formula: str
+    chemsys: str
     step: str
     is_last: bool
     n_sites: int
@@ -49,6 +50,7 @@ class FrameEntry:
     engine_version: str | None
     protocol: str | None
     protocol_hash: str
+    supercell: str | None = None
     n_high: int | None = None
     verdict: str = "not labelled"
     couples: tuple[str, ...] = ()
@@ -63,19 +65,24 @@ class FrameEntry:
         return cls(**own, n_high=label["n_high"], verdict=_shared(label["verdict"]), couples=couples)
 
     @property
+    def elements(self) -> list[str]:
+        """Elements in it, in alphabetical order."""
+        return self.chemsys.split("-")
+
+    @property
     def species(self) -> tuple[str, int, int | None]:
         """What the frame is made of: reduced formula, sites, high sites."""
         return self.formula, self.n_sites, self.n_high
 
     @property
-    def ordering(self) -> tuple[str, int, str] | None:
+    def ordering(self) -> tuple[str, int, str | None, str] | None:
         """Canonical ordering on its host, the same for symmetry-equivalent ones; None where none was meant.
 
         Free charge orders share one key whatever came out, so they count by their working-ion ordering.
         """
         if self.host is None or self.intended_key is None:
             return None
-        return self.host, self.n_sites, self.intended_key
+        return self.host, self.n_sites, self.supercell, self.intended_key
 
 
 def _shared(value: Any) -> Any:

@@ -152,6 +152,7 @@ class FrameDoc(_Document):
     fraction: float | None = Field(default=None, description="occupied working-ion sites / all of them")
     working_key: str | None = Field(default=None, description="canonical working-ion ordering, a group for splits")
     intended_key: str | None = Field(default=None, description="joint key of the ordering that was meant")
+    supercell: str | None = Field(default=None, description="of the host, e.g. 1x3x2: keys are of one supercell each")
 
     formula: str = Field(description="reduced formula")
     chemsys: str = Field(description="elements in alphabetical order, joined by -")
@@ -198,6 +199,7 @@ class RunDoc(_Document):
     formula: str | None = None
     options_hash: str = Field(default="", description="of the options that it was read with")
     protocol_hash: str | None = None
+    tags: dict[str, Any] = Field(default_factory=dict, description="INCAR tags that `protocol_hash` is of, if any")
     element_settings: dict[str, str] = Field(default_factory=dict, description="element -> U and pseudopotential")
     fixed_states: dict[str, int] = Field(
         default_factory=dict, description="element -> oxidation state that the run's host gives, e"

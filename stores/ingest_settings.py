@@ -52,7 +52,8 @@ class RunSettings:
     Attributes
     ----------
     step : what kind of run it was; a surrogate step is told by its elements.
-    hash : of tags that change energies and belong to no single cell.
+    tags : that change energies and belong to no single cell.
+    hash : of these.
     elements : element -> U and pseudopotential, in words.
     spin_polarised : ISPIN 2.
     path_image : image of a nudged elastic band.
@@ -61,6 +62,7 @@ class RunSettings:
 
     step: FrameStep
     hash: str
+    tags: dict[str, Any] = field(default_factory=dict)
     elements: dict[str, str] = field(default_factory=dict)
     spin_polarised: bool = True
     path_image: bool = False
@@ -91,9 +93,11 @@ def run_settings(
     elif known.get("IBRION", "-1") not in ("-1", "0") and int(known.get("NSW", "0")) > 0:
         step = "other"
     criterion = float(known.get("EDIFFG", "0").split()[0])
+    tags = _physics_tags(incar, parameters, potcars)
     return RunSettings(
         step=step,
-        hash=_settings_hash(incar, parameters, potcars),
+        hash=_settings_hash(tags),
+        tags=tags,
         elements=_element_settings(incar, potcars),
         spin_polarised=known.get("ISPIN", "1") == "2",
         path_image="IMAGES" in incar,
@@ -101,7 +105,7 @@ def run_settings(
     )
 
 
-def _settings_hash(incar: Mapping[str, str], parameters: Mapping[str, str], potcars: Potcars) -> str:
+def _physics_tags(incar: Mapping[str, str], parameters: Mapping[str, str], potcars: Potcars) -> dict[str, Any]:
     """ENMAX stands for ENCUT, so that a cut-off taken from POTCAR and the same one given are one."""
     left_out = harmless_tags() | _PER_CELL | {"ENCUT"}
     # Tags of a force field that learns beside VASP say which steps are computed, not how.
@@ -110,6 +114,10 @@ def _settings_hash(incar: Mapping[str, str], parameters: Mapping[str, str], potc
     cutoff = parameters.get("ENMAX") or incar.get("ENCUT")
     tags["ENCUT"] = None if cutoff is None else round(float(cutoff), 3)
     tags["GGA"] = _functional(incar, parameters, potcars)
+    return dict(sorted(tags.items()))
+
+
+def _settings_hash(tags: Mapping[str, Any]) -> str:
     return "tags-" + hashlib.sha256(json.dumps(tags, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -143,6 +143,7 @@ class TaskSource:
             formula=reduced_formula(facts.numbers),
             options_hash=options.hash,
             protocol_hash=facts.protocol_hash,
+            tags=settings.tags,
             element_settings=settings.elements,
         )
 

@@ -160,6 +160,7 @@ def take_vasp_run(files: VaspFiles, options: IngestOptions, place: str, group: s
         formula=reduced_formula(facts.numbers),
         options_hash=options.hash,
         protocol_hash=facts.protocol_hash,
+        tags=settings.tags,
         element_settings=settings.elements,
     )
 

@@ -7,9 +7,8 @@ origin or site order changes.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from .frame_entries import FrameEntry
 from .frames import Collections, Frame, oxidation_states, with_arrays
@@ -33,6 +33,9 @@ NEAR_DISTANCE = 0.02
 
 _NEIGHBOURS = 8
 _LOOKED_AT = 5
+_REMEMBERED = 1 << 14  # of 160 atoms: 84 MB
+
+Moved = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,40 @@ class LeakageReport:
         return {name: value for name, value in asdict(self).items() if name != "pairs"}
 
 
-def leakage_report(stores: Collections, entries: Sequence[FrameEntry], split: Split) -> LeakageReport:
-    """Count what leaks through a split.
+Fingerprints = Callable[[FrameEntry], NDArray[np.float32]]
+"""Neighbour distances of a frame, A."""
+
+
+def fingerprints(stores: Collections) -> Fingerprints:
+    """Function that reads a frame and gives its `neighbour_fingerprint`; it remembers those asked for last.
 
     Parameters
     ----------
     stores : where the frames' arrays are.
+    """
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def of(entry: FrameEntry) -> NDArray[np.float32]:
+        document = next(iter(stores.collection("frames").query({"frame_id": entry.frame_id})))
+        return neighbour_fingerprint(next(with_arrays(stores, [document]))).astype(np.float32)
+
+    return of
+
+
+def leakage_report(
+    entries: Sequence[FrameEntry],
+    split: Split,
+    neighbours: Fingerprints,
+    moved: Moved = lambda done, total: None,
+) -> LeakageReport:
+    """Count what leaks through a split.
+
+    Parameters
+    ----------
     entries : the set's frames.
     split : of all of them.
+    neighbours : of their frames; asked for only where everything else is alike.
+    moved : called with frames looked at and frames to look at.
     """
     sides: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
@@ -77,7 +106,7 @@ def leakage_report(stores: Collections, entries: Sequence[FrameEntry], split: Sp
     training = [entry for entry in entries if split.places[entry.frame_id] == "train"]
     others = [entry for entry in entries if split.places[entry.frame_id] != "train"]
     known = {entry.ordering for entry in training} - {None}
-    near = _near_duplicates(stores, training, others)
+    near = _near_duplicates(training, others, neighbours, moved)
     return LeakageReport(
         lineages_cut=sum(len(found) > 1 for found in sides.values()),
         copies=sum(entry.ordering in known for entry in others),
@@ -87,40 +116,40 @@ def leakage_report(stores: Collections, entries: Sequence[FrameEntry], split: Sp
 
 
 def _near_duplicates(
-    stores: Collections, training: Sequence[FrameEntry], others: Sequence[FrameEntry]
+    training: Sequence[FrameEntry], others: Sequence[FrameEntry], neighbours: Fingerprints, moved: Moved
 ) -> list[tuple[FrameEntry, FrameEntry]]:
     """Frames of `others` with the first near-duplicate that training has."""
     by_species: dict[Any, list[FrameEntry]] = defaultdict(list)
-    for entry in sorted(training, key=lambda entry: entry.energy_per_atom):
+    for entry in training:
         by_species[entry.species].append(entry)
-    energies = {key: [entry.energy_per_atom for entry in found] for key, found in by_species.items()}
-
-    @lru_cache(maxsize=4096)
-    def neighbours(entry: FrameEntry) -> NDArray[np.float64]:
-        document = next(iter(stores.collection("frames").query({"frame_id": entry.frame_id})))
-        return neighbour_fingerprint(next(with_arrays(stores, [document])))
-
+    known = {species: _Alike(found) for species, found in by_species.items()}
     found = []
-    for entry in others:
-        near = by_species.get(entry.species, [])
-        scale = energies.get(entry.species, [])
-        first = bisect_left(scale, entry.energy_per_atom - NEAR_ENERGY)
-        last = bisect_right(scale, entry.energy_per_atom + NEAR_ENERGY)
-        for other in _closest(entry, near[first:last]):
+    for done, entry in enumerate(others, 1):
+        for other in known[entry.species].to(entry) if entry.species in known else ():
             if np.sqrt(np.mean((neighbours(entry) - neighbours(other)) ** 2)) < NEAR_DISTANCE:
                 found.append((entry, other))
                 break
+        moved(done, len(others))
     return found
 
 
-def _closest(entry: FrameEntry, candidates: Sequence[FrameEntry]) -> list[FrameEntry]:
-    near = [
-        other
-        for other in candidates
-        if abs(other.volume - entry.volume) < NEAR_VOLUME * entry.volume
-        and abs(other.max_force - entry.max_force) < NEAR_FORCE
-    ]
-    return sorted(near, key=lambda other: abs(other.energy_per_atom - entry.energy_per_atom))[:_LOOKED_AT]
+class _Alike:
+    """Training frames of one kind, sorted by energy, so that those alike in energy, volume and force are found fast."""
+
+    def __init__(self, entries: Iterable[FrameEntry]) -> None:
+        self._entries = sorted(entries, key=lambda entry: (entry.energy_per_atom, entry.frame_id))
+        numbers = [(entry.energy_per_atom, entry.volume, entry.max_force) for entry in self._entries]
+        self._energies, self._volumes, self._forces = np.array(numbers).T
+
+    def to(self, entry: FrameEntry) -> list[FrameEntry]:
+        """Those closest in energy, a few of them."""
+        energy = entry.energy_per_atom
+        first, last = np.searchsorted(self._energies, (energy - NEAR_ENERGY, energy + NEAR_ENERGY))
+        alike = np.abs(self._volumes[first:last] - entry.volume) < NEAR_VOLUME * entry.volume
+        alike &= np.abs(self._forces[first:last] - entry.max_force) < NEAR_FORCE
+        places = np.flatnonzero(alike) + first
+        nearest = places[np.argsort(np.abs(self._energies[places] - energy), kind="stable")[:_LOOKED_AT]]
+        return [self._entries[place] for place in nearest]
 
 
 def neighbour_fingerprint(frame: Frame) -> NDArray[np.float64]:
@@ -136,13 +165,9 @@ def neighbour_fingerprint(frame: Frame) -> NDArray[np.float64]:
     fractional = arrays.frac_coords % 1.0
     # Images of the cell that can hold one of the nearest neighbours; crystals are dense, so the first shell is enough.
     shifts = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
-    positions = fractional @ arrays.lattice
-    images = (fractional[None] + shifts[:, None]) @ arrays.lattice
-    nearest = np.empty((len(positions), _NEIGHBOURS))
-    flat = images.reshape(-1, 3)
-    for site, position in enumerate(positions):
-        distances = np.sqrt(((flat - position) ** 2).sum(axis=1))
-        nearest[site] = np.sort(np.partition(distances, _NEIGHBOURS)[: _NEIGHBOURS + 1])[1:]
+    images = ((fractional[None] + shifts[:, None]) @ arrays.lattice).reshape(-1, 3)
+    distances, _ = cKDTree(images).query(fractional @ arrays.lattice, k=_NEIGHBOURS + 1)
+    nearest = distances[:, 1:]  # the first is the site itself
     return np.concatenate([np.sort(nearest[species == kind], axis=0).ravel() for kind in np.unique(species)])
 
 

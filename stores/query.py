@@ -155,11 +155,15 @@ def find(
     fields = None if columns is None else [question.field(name) for name in columns]
     order: dict[str, Any] | None = None
     if sort is not None:
-        order = {"engine": 1, question.field(sort.removeprefix("-")): -1 if sort.startswith("-") else 1}
+        by_engine = {"engine": 1} if question.engine is None else {}
+        order = {**by_engine, question.field(sort.removeprefix("-")): -1 if sort.startswith("-") else 1}
     collection, criteria = _collection(stores, question), question.criteria(stores)
     documents = collection.query(criteria, properties=fields, sort=order, limit=limit)
     if fields is None:
         yield from documents
+        return
+    if not any("." in name for name in fields):
+        yield from ({name: document.get(name) for name in fields} for document in documents)
         return
     paths = {name: name.split(".") for name in fields}
     for document in documents:

@@ -25,9 +25,9 @@ BENCHMARK = "benchmark"
 """Where structures go that are held out by name."""
 
 _NAMES = (
-    "frame_id", "run_id", "calculation_id", "configuration_id", "lineage", "campaign", "intended_key", "working_key",
-    "formula",
+    "frame_id", "run_id", "calculation_id", "configuration_id", "lineage", "campaign", "formula",
 )  # fmt: skip
+_KEYS = ("intended_key", "working_key")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class SplitPolicy:
     seed : another one gives another draw.
     stratify : each of these is split in the same proportions as far as its groups allow.
     held_out : frames of any of these go into `benchmark` with their groups: ids of frames, runs, calculations or
-        configurations, lineages, campaigns, joint keys, keys of working-ion orderings or reduced formulas.
+        configurations, lineages, campaigns, reduced formulas, joint keys or keys of working-ion orderings. Keys are of
+        one cell: `5@1x1x1` or `5@1x1x1@olivine-NaFePO4` where the set has several.
     """
 
     by: Grouping = "lineage"
@@ -53,7 +54,10 @@ class SplitPolicy:
 
     def __post_init__(self) -> None:
         """Refuse fractions and names that mean nothing."""
-        if len(self.fractions) != len(SPLITS) or min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-9:
+        # Written so that NaN, which compares with nothing, is refused.
+        if len(self.fractions) != len(SPLITS) or not (
+            min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-9
+        ):
             raise ValueError(
                 f"split fractions {', '.join(map(str, self.fractions))}: give three for train, valid and test that sum "
                 "to 1, such as 0.8,0.1,0.1"
@@ -109,7 +113,7 @@ def split_frames(entries: Sequence[FrameEntry], policy: SplitPolicy, together: I
     Raises
     ------
     ValueError
-        If a name to be held out names nothing.
+        If a name to be held out names nothing, or a key of several cells.
     """
     groups = _groups(entries, policy, together)
     members: dict[str, list[FrameEntry]] = defaultdict(list)
@@ -162,7 +166,7 @@ def _groups(entries: Sequence[FrameEntry], policy: SplitPolicy, together: Iterab
 def _key(entry: FrameEntry, by: Grouping) -> Hashable:
     """What else entries share that are of one group; None: nothing."""
     if by == "working ordering" and entry.working_key is not None:
-        return by, entry.host, entry.n_sites, entry.working_key
+        return by, entry.host, entry.n_sites, entry.supercell, entry.working_key
     if by == "composition":
         return by, entry.formula
     if by == "host" and entry.host is not None:
@@ -172,40 +176,67 @@ def _key(entry: FrameEntry, by: Grouping) -> Hashable:
 
 def _held_out(entries: Sequence[FrameEntry], groups: Mapping[str, str], names: Sequence[str]) -> set[str]:
     wanted, found, met = set(names), set(), set()
+    of_keys: dict[str, set[str]] = defaultdict(set)
     for entry in entries if wanted else ():
-        hits = wanted.intersection(getattr(entry, name) or "" for name in _NAMES)
+        keys = {name: whole for key in _KEYS for name, whole in _key_names(entry, getattr(entry, key)).items()}
+        hits = wanted & ({getattr(entry, name) for name in _NAMES} | set(keys))
         if hits:
             found.add(groups[entry.lineage])
             met |= hits
+        for name in hits & set(keys):
+            of_keys[name].add(keys[name])
     if missing := sorted(wanted - met):
         raise ValueError(
-            f"held out: {', '.join(missing)} is no frame, run, calculation, configuration, lineage, campaign, key "
-            "or formula of this set; `valenceflow query --frames` shows them"
+            f"held out: {', '.join(missing)} is no frame, run, calculation, configuration, lineage, campaign, key, "
+            "key@supercell or formula of this set; `valenceflow query --frames` shows them"
         )
+    for name, there in of_keys.items():
+        if len(there) > 1:
+            raise ValueError(f"held out: {name} is a key of several cells; name those that you mean: "
+                             f"{', '.join(sorted(there))}")  # fmt: skip
     return found
 
 
+def _key_names(entry: FrameEntry, key: str | None) -> dict[str, str]:
+    """What a key goes by -> its name that is of one cell alone."""
+    if key is None:
+        return {}
+    cell = entry.supercell or f"{entry.n_sites} sites"
+    whole = f"{key}@{cell}@{entry.host}"
+    return dict.fromkeys((key, f"{key}@{cell}", whole), whole)
+
+
 def _drawn(members: Mapping[str, Sequence[FrameEntry]], policy: SplitPolicy) -> dict[str, str]:
-    """Group -> split: the one that lacks most, stratum by stratum; what one cannot give is made up in the next."""
+    """Group -> split: the one that lacks most, stratum by stratum; what one cannot give is made up in the next.
+
+    Strata of one group come last, when validation and test have theirs, and of any other the first group is trained on:
+    a composition goes without training frames only where there is no other way, or nothing else for the other sides.
+    """
     strata: dict[str, list[str]] = defaultdict(list)
     for name, found in members.items():
         strata[_stratum(found, policy.stratify)].append(name)
     places: dict[str, str] = {}
     lacking = dict.fromkeys(SPLITS, 0.0)
-    for _, names in sorted(strata.items()):
+    for _, names in sorted(strata.items(), key=lambda item: (len(item[1]) == 1, item[0])):
         total = sum(len(members[name]) for name in names)
         for place, fraction in zip(SPLITS, policy.fractions, strict=True):
             lacking[place] += fraction * total
-        for name in sorted(names, key=lambda name: _draw(policy.seed, name)):
-            place = max(SPLITS, key=lambda place: lacking[place])
+        for rank, name in enumerate(sorted(names, key=lambda name: _draw(policy.seed, name))):
+            is_trained_on = rank == 0 and len(names) > 1 and policy.fractions[0] > 0
+            place = SPLITS[0] if is_trained_on else max(SPLITS, key=lambda place: lacking[place])
             places[name] = place
             lacking[place] -= len(members[name])
-    _fill_empty(places, members, policy)
+    _fill_empty(places, members, policy, {name: stratum for stratum, names in strata.items() for name in names})
     return places
 
 
-def _fill_empty(places: dict[str, str], members: Mapping[str, Sequence[FrameEntry]], policy: SplitPolicy) -> None:
-    """Give every split that was asked for a group, the smallest of the fullest one, as far as there are groups."""
+def _fill_empty(
+    places: dict[str, str], members: Mapping[str, Sequence[FrameEntry]], policy: SplitPolicy, strata: Mapping[str, str]
+) -> None:
+    """Give every split that was asked for a group of the fullest one, as far as there are groups.
+
+    The smallest one, of a stratum that keeps another there, if there is such.
+    """
     for place, fraction in zip(SPLITS, policy.fractions, strict=True):
         counts = Counter(places.values())
         if fraction == 0 or counts[place] or not places:
@@ -213,7 +244,11 @@ def _fill_empty(places: dict[str, str], members: Mapping[str, Sequence[FrameEntr
         fullest = max(SPLITS, key=lambda other: counts[other])
         if counts[fullest] > 1:
             spare = [name for name in places if places[name] == fullest]
-            places[min(spare, key=lambda name: (len(members[name]), _draw(policy.seed, name)))] = place
+            siblings = Counter(map(strata.__getitem__, spare))
+            ranks = {
+                name: (siblings[strata[name]] == 1, len(members[name]), _draw(policy.seed, name)) for name in spare
+            }
+            places[min(spare, key=ranks.__getitem__)] = place
 
 
 def _stratum(found: Sequence[FrameEntry], stratify: Stratum) -> str:

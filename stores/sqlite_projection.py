@@ -43,10 +43,11 @@ class Projection:
         self.fields: set[str] | None = None  # what must be read for it; None for whole documents
         if self._includes and not self._is_everything and all(is_indexable(field) for field in chosen):
             self.fields = set(chosen)
+        self._is_flat = self._includes and not any(self._tree.values())
 
     def __call__(self, document: dict[str, Any]) -> dict[str, Any]:
         """Chosen part of a document."""
-        if self._is_everything:
+        if self._is_everything or (self._is_flat and document.keys() <= self._tree.keys()):
             return document
         part: dict[str, Any] = (_included if self._includes else _excluded)(document, self._tree)
         return part

@@ -270,6 +270,7 @@ class _Reader:
         for field in sorted(fields or ()):
             parts = field.split(".")
             self._heads.setdefault(parts[0], []).append(parts)
+        self._has_nested = any(map(self._is_nested, self._heads))
         self.selection = "doc" if fields is None else ", ".join(self._columns()) or "NULL"
 
     def document(self, row: Sequence[Any]) -> dict[str, Any]:
@@ -277,6 +278,8 @@ class _Reader:
         if self.fields is None:
             whole: dict[str, Any] = decode(row[1])
             return whole
+        if not self._has_nested:
+            return self._flat(row[1:])
         part: dict[str, Any] = {}
         values = iter(row[1:])
         for head, leaves in self._heads.items():
@@ -287,6 +290,11 @@ class _Reader:
             elif texts:
                 self._graft(part, leaves, texts)
         return part
+
+    def _flat(self, texts: Sequence[str | None]) -> dict[str, Any]:
+        """Outermost fields alone, which many documents are asked for: decoded all at once."""
+        found = {name: text for name, text in zip(self._heads, texts, strict=False) if text is not None}
+        return dict(zip(found, decode(f"[{','.join(found.values())}]"), strict=True))
 
     def _is_nested(self, head: str) -> bool:
         return all(len(leaf) > 1 for leaf in self._heads[head])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..coverage import untrained_lines
 from ..leakage import lines_of
+from .computed_with import computed_with_lines
 
 _QUANTITIES = (
     ("energy", "eV per cell", "extrapolated to zero smearing"),
@@ -15,6 +17,9 @@ _QUANTITIES = (
     ("Bader charges", "e", "positive on cations"),
     ("positions, lattice", "A", "rows are cell vectors"),
 )
+
+_LONGEST = 100
+"""Rows of a table."""
 
 _FORMATS = {
     "mace": (
@@ -55,12 +60,15 @@ def card(manifest: Mapping[str, Any]) -> str:
         *_warning(manifest),
         "## What it is",
         *_what(manifest),
+        "## Computed with",
+        "\n".join(f"- {line}" for line in computed_with_lines(manifest["computed_with"])),
         "## Units and signs",
         _table(("quantity", "unit", "meaning"), _QUANTITIES),
         *_formats(manifest),
         "## Frames",
         _table(("side", "frames"), manifest["counts"].items()),
-        *_counted("Frames by {name}", manifest["frames_by"], ("step", "formula", "host", "source", "verdict")),
+        *_by_side(manifest["frames_by_side"], tuple(manifest["counts"])),
+        *_counted("Frames by {name}", manifest["frames_by"], ("step", "source", "verdict")),
         "## Left out",
         _table(("reason", "frames"), manifest["excluded"].items()) if manifest["excluded"] else "Nothing.",
         *_split(manifest),
@@ -82,6 +90,10 @@ def _warning(manifest: Mapping[str, Any]) -> list[str]:
         lines.append(f"**Not read back** through its own loader: {', '.join(unread)}.")
     if any(manifest["leakage"].values()):
         lines.append("**Training leaks** into the other sides; see the leakage report below.")
+    if missing := untrained_lines(manifest):
+        lines.append(
+            "**Not trained on**, so that a model extrapolates there:\n\n" + "\n".join(f"- {m}" for m in missing)
+        )
     return lines
 
 
@@ -150,6 +162,15 @@ def _charge_states(manifest: Mapping[str, Any]) -> list[str]:
 
 def _counted(title: str, counts: Mapping[str, Mapping[str, int]], names: tuple[str, ...]) -> list[str]:
     return [_table((title.format(name=name), "frames"), counts[name].items()) for name in names if name in counts]
+
+
+def _by_side(counts: Mapping[str, Any], sides: tuple[str, ...]) -> list[str]:
+    """A table of what the frames hold, side by side; long lists are left to the manifest."""
+    return [
+        _table((kind, *sides), [(value, *found.values()) for value, found in values.items()])
+        for kind, values in counts.items()
+        if 0 < len(values) < _LONGEST
+    ]
 
 
 def _table(header: tuple[str, ...], rows: Any) -> str:

@@ -17,17 +17,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ...inputs.species import SpeciesMap
+from ..coverage import frames_by_side, untrained
 from ..frame_filters import FrameFilters
 from ..frames import Collections, Surrogate
-from ..leakage import LeakageReport, leakage_report
+from ..leakage import LeakageReport, fingerprints, leakage_report
 from ..splits import Split, SplitPolicy, split_frames
 from ..thinning import Thinning
 from .card import card
+from .computed_with import computed_with
 from .expected import write_expected
 from .files import Format, FrameFile, file_name, open_files
 from .prepared import prepared_frames
@@ -119,23 +122,27 @@ def export_set(
                          "export with --no-charge-states")  # fmt: skip
     report("choosing frames", 0, 0)
     selection = select_frames(stores, options.filters, options.thinning, options.surrogate)
-    split, leakage = clean_split(stores, selection, options.split)
-    with _partial_folder(folder) as partial:
-        statistics = _write_frames(stores, partial, options, selection, split, report)
-        checked = _read_everything_back(partial, options.formats, read_back, report)
-        shutil.rmtree(partial / EXPECTED)
+    split, leakage = clean_split(stores, selection, options.split, report)
+    with _partial_folder(folder) as unfinished:
+        statistics = _write_frames(stores, unfinished, options, selection, split, report)
+        checked = _read_everything_back(unfinished, options.formats, read_back, report)
+        shutil.rmtree(unfinished / EXPECTED)
         manifest = _manifest(options, selection, split, leakage, statistics, checked)
-        _write_papers(partial, manifest, selection, split, statistics.species)
-        _put_in_place(partial, folder, replace)
+        manifest["computed_with"] = computed_with(stores, selection)
+        _write_papers(unfinished, manifest, selection, split, statistics.species)
+        _put_in_place(unfinished, folder, replace)
     return ExportedSet(folder, manifest)
 
 
-def clean_split(stores: Collections, selection: Selection, policy: SplitPolicy) -> tuple[Split, LeakageReport]:
+def clean_split(
+    stores: Collections, selection: Selection, policy: SplitPolicy, report: Report = lambda what, done, total: None
+) -> tuple[Split, LeakageReport]:
     """Split; lineages that turn out to hold near-duplicates of each other are put together and it is done again."""
     together: set[tuple[str, str]] = set()
+    neighbours = fingerprints(stores)
     for _ in range(_LINKING_ROUNDS):
         split = split_frames(selection.entries, policy, sorted(together))
-        leakage = leakage_report(stores, selection.entries, split)
+        leakage = leakage_report(selection.entries, split, neighbours, partial(report, "looking for copies"))
         if leakage.is_clean or leakage.pairs <= together:
             break
         together |= leakage.pairs
@@ -217,6 +224,7 @@ def _manifest(
 ) -> dict[str, Any]:
     filters = {name: sorted(v) if isinstance(v, frozenset) else v for name, v in asdict(options.filters).items()}
     entries = selection.entries
+    by_side = frames_by_side(entries, split, statistics.charge_states)
     return {
         "document": "valenceflow data set",
         "version": _VERSION,
@@ -244,6 +252,8 @@ def _manifest(
         "thinning": options.thinning.as_dict(),
         "split": options.split.as_dict(),
         "leakage": leakage.as_dict(),
+        "frames_by_side": by_side,
+        "untrained": untrained(by_side),
         "frames_by": {name: counts for name, counts in selection.counts.items() if len(counts) < 100},
         "couples": selection.couples,
         "moments": statistics.moments(),

@@ -14,6 +14,7 @@ from ...inputs.species import SpeciesMap
 from .prepared import ExportFrame
 
 _WIDTH = 0.1  # muB
+_CHARGES = 64  # more than there are: element and charge are counted as one number
 
 
 @dataclass
@@ -41,6 +42,7 @@ class SetStatistics:
         }
         self._moments: dict[str, Counter[int]] = defaultdict(Counter)
         self._species: set[int] = set()
+        self._states: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, frame: ExportFrame, side: str) -> None:
         """Take a frame."""
@@ -50,14 +52,18 @@ class SetStatistics:
         if side in ("train", "valid"):
             self._species.update(np.unique(frame.model_numbers).tolist())
         magmoms, states = frame.arrays.magmoms, frame.states
-        if magmoms is None or states is None:
+        if states is None:
+            return
+        codes = np.unique(frame.arrays.numbers.astype(int) * _CHARGES + states.astype(int) + _CHARGES // 2).tolist()
+        self._states[side].update(_state(code // _CHARGES, code % _CHARGES - _CHARGES // 2) for code in codes)
+        if magmoms is None:
             return
         bins = np.floor(np.abs(magmoms) / _WIDTH + 1e-9).astype(int)
         codes, found = np.unique(
             np.column_stack([frame.arrays.numbers, states, bins]).astype(int), axis=0, return_counts=True
         )
         for (number, state, place), count in zip(codes.tolist(), found.tolist(), strict=True):
-            self._moments[f"{chemical_symbols[number]}{abs(state)}{'-' if state < 0 else '+'}"][place] += count
+            self._moments[_state(number, state)][place] += count
 
     def reference_energies(self, species: SpeciesMap) -> dict[str, Any]:
         """Energies by model species, eV, fitted to the training side (to everything where that lacks an element)."""
@@ -87,6 +93,11 @@ class SetStatistics:
         """Model numbers that occur in train and valid: MACE takes reference energies of these and no others."""
         return self._species
 
+    @property
+    def charge_states(self) -> dict[str, Counter[str]]:
+        """Side -> charge state -> frames that hold it."""
+        return self._states
+
     def moments(self) -> dict[str, dict[str, int]]:
         """Charge state -> lower end of a bin of |moment|, muB -> sites; elements without a moment left out."""
         return {
@@ -94,6 +105,11 @@ class SetStatistics:
             for state, counts in sorted(self._moments.items())
             if max(counts) * _WIDTH >= 1.0
         }
+
+
+def _state(number: int, charge: int) -> str:
+    """A charge state as people write it, e.g. Fe3+."""
+    return f"{chemical_symbols[number]}{abs(charge)}{'-' if charge < 0 else '+'}"
 
 
 def _merged(

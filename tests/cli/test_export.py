@@ -5,7 +5,7 @@ import json
 import ase.io
 import pytest
 
-from ..stores.export.conftest import put, relaxation, stores, twelve  # noqa: F401 - fixtures
+from ..stores.export.conftest import label, put, relaxation, stores, twelve  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -37,7 +37,29 @@ def test_few_groups_and_a_rehearsal_are_said(put, tmp_path, call):  # noqa: F811
     put("a", relaxation(0), engine="rehearsal:springs")
     answer = call("export", "--store", tmp_path / "store.sqlite", "--to", tmp_path / "set", "--format", "parquet")
     assert answer.out.startswith("REHEARSAL, not DFT: rehearsal:springs")
-    assert "nothing in valid, test: there are only 1 groups, and none is ever cut" in answer.out
+    assert "nothing in valid, test: there are too few groups, and none is ever cut (1 in all)" in answer.out
+
+
+def test_what_training_has_no_frame_of_is_said_on_the_screen_and_in_the_card(put, tmp_path, call):  # noqa: F811
+    put("a", relaxation(0))
+    put("b", relaxation(1), doc={"formula": "FePO4"}, marked=label(states=[3, 3, 3, 3]))
+    put("c", relaxation(2), doc={"formula": "NaFePO4"}, marked=label(states=[2, 2, 2, 2]))
+    where = ("--store", tmp_path / "store.sqlite", "--format", "parquet")
+    answer = call("export", *where, "--to", tmp_path / "one", "--hold-out", "a", "--hold-out", "b")
+    card = (tmp_path / "one" / "README.md").read_text()
+    for said in (answer.out, card):
+        assert "no training frame of formula FePO4: benchmark 6" in said
+        assert "no training frame of charge state Fe3+: benchmark 12" in said
+        assert "no training frame of formula NaFePO4" not in said
+    assert "nothing in valid, test: there are too few groups that are not held out" in answer.out
+    all_out = call("export", *where, "--to", tmp_path / "two", "--fractions", "0,0.5,0.5")
+    assert "nothing in" not in all_out.out
+    assert "no training frame" not in all_out.out
+
+
+def test_a_store_in_the_place_of_a_campaign_is_known(store, tmp_path, refused):
+    said = refused("export", store, "--to", tmp_path / "set", "--format", "mace")
+    assert said.endswith(f"is a store and no campaign file: give it as --store {store}")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +72,7 @@ def test_few_groups_and_a_rehearsal_are_said(put, tmp_path, call):  # noqa: F811
         (["--to", "set", "--format", "mace", "--keep", "drifted", "--leave-out", "drifted"], "not both"),
         (["--to", "set", "--format", "mace", "--fractions", "1"], "give three for train"),
         (["--to", "set", "--format", "mace", "--fractions", "a,b"], "give three numbers"),
+        (["--to", "set", "--format", "mace", "--fractions", "nan,0.5,0.5"], "give three for train"),
         (["--to", "set", "--format", "mace", "--split-by", "frame"], "grouping 'frame' is unknown"),
         (["--to", "set", "--format", "mace", "--stratify", "x"], "stratification 'x' is unknown"),
         (["--to", "set", "--format", "mace", "--species-map", "mine"], "unknown species map 'mine'"),

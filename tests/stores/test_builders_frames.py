@@ -51,6 +51,7 @@ def campaign(half_filled, rehearse, tmp_path_factory):
                 "host": "olivine-NaFePO4",
                 "fraction": 0.5,
                 "working_key": "3",
+                "supercell": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
                 "joint_key": "3.5",
             }
         ]
@@ -113,6 +114,7 @@ def test_frames_are_the_trajectories_of_both_steps(campaign, stores):
     )
     assert (doc["lineage"], doc["calculation_id"], doc["campaign"]) == ("conf", "conf-1", "small")
     assert doc["audit_passed"] is True
+    assert doc["supercell"] == "1x1x1"
 
 
 def test_intended_states_are_neutral_and_on_the_sites_that_were_meant(campaign, stores):

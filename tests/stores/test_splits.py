@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from valenceflow.stores.coverage import frames_by_side, untrained
 from valenceflow.stores.export.data_set import clean_split
 from valenceflow.stores.export.selection import select_frames
 from valenceflow.stores.frame_entries import FrameEntry
 from valenceflow.stores.frame_filters import FrameFilters
 from valenceflow.stores.frames import iter_frames
-from valenceflow.stores.leakage import leakage_report, neighbour_fingerprint
+from valenceflow.stores.leakage import fingerprints, leakage_report, neighbour_fingerprint
 from valenceflow.stores.splits import SPLITS, Split, SplitPolicy, random_frame_split, split_frames
 from valenceflow.stores.thinning import Thinning
 
@@ -20,8 +21,9 @@ def entry(number, lineage, **changes):
     fields = {
         "frame_id": f"{lineage}-{number:06d}", "run_id": lineage, "number": number, "block_id": "b", "row": 0,
         "lineage": lineage, "configuration_id": None, "calculation_id": None, "campaign": None, "host": None,
-        "fraction": None, "working_key": None, "intended_key": None, "formula": "NaFePO4", "step": "relax",
-        "is_last": False, "n_sites": 28, "energy": -1.0, "energy_per_atom": -1.0 + 1e-3 * number, "max_force": 0.1,
+        "fraction": None, "working_key": None, "intended_key": None, "formula": "NaFePO4",
+        "chemsys": "Fe-Na-O-P", "step": "relax", "is_last": False, "n_sites": 28, "energy": -1.0,
+        "energy_per_atom": -1.0 + 1e-3 * number, "max_force": 0.1,
         "volume": 300.0, "has_stress": True, "has_magmoms": True, "has_bader": False, "source": "campaign",
         "engine": "vasp", "engine_version": None, "protocol": None, "protocol_hash": "p",
     }  # fmt: skip
@@ -85,7 +87,50 @@ def test_benchmarks_are_held_out_with_their_groups():
         split_frames(entries, SplitPolicy(held_out=("nothing",)))
 
 
-@pytest.mark.parametrize("fractions", [(0.8, 0.1), (0.9, 0.2, -0.1), (0.5, 0.1, 0.1)])
+def test_a_key_of_several_cells_is_named_with_its_cell():
+    entries = [
+        entry(0, f"{host}{cell}{k}", host=host, supercell=cell, working_key=f"{k}", intended_key=f"{k}.1")
+        for host, cell in (("a", "1x1x1"), ("a", "1x2x1"), ("b", "1x2x1"))
+        for k in range(3)
+    ]
+
+    def held(*names):
+        split = split_frames(entries, SplitPolicy(held_out=names))
+        return {e.lineage for e in entries if split.places[e.frame_id] == "benchmark"}
+
+    assert held("2@1x1x1") == held("2.1@1x1x1") == held("2@1x1x1@a") == {"a1x1x12"}
+    assert held("2@1x2x1@b", "0@1x1x1") == {"b1x2x12", "a1x1x10"}
+    with pytest.raises(
+        ValueError, match=r"2 is a key of several cells; name those that you mean: 2@1x1x1@a, 2@1x2x1@a"
+    ):
+        held("2")
+    with pytest.raises(ValueError, match=r"2@1x2x1 is a key of several cells; .* 2@1x2x1@a, 2@1x2x1@b"):
+        held("2@1x2x1")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(2, 5)), min_size=2, max_size=8), st.integers(0, 9))
+def test_every_composition_of_several_lineages_is_trained_on(compositions, seed):
+    entries = [
+        entry(n, f"lineage{f}-{k}", formula=f"F{f}")
+        for f, (size, lineages) in enumerate(compositions)
+        for k in range(lineages)
+        for n in range(size)
+    ]
+    split = split_frames(entries, SplitPolicy(seed=seed))
+    assert {e.formula for e in entries if split.places[e.frame_id] == "train"} == {e.formula for e in entries}
+    assert untrained(frames_by_side(entries, split, {})) == {}
+
+
+def test_compositions_and_states_without_a_training_frame_are_found():
+    entries = [entry(0, f"lineage{k}", formula=f"F{k % 3}", host=f"h{k % 3}") for k in range(6)]
+    split = Split({e.frame_id: "test" if e.formula == "F1" else "train" for e in entries}, {})
+    counts = frames_by_side(entries, split, {"train": {"Fe2+": 4}, "test": {"Fe2+": 2, "Fe3+": 1}})
+    assert counts["charge state"]["Fe2+"] == {"train": 4, "valid": 0, "test": 2}
+    assert untrained(counts) == {"formula": ["F1"], "host": ["h1"], "charge state": ["Fe3+"]}
+
+
+@pytest.mark.parametrize("fractions", [(0.8, 0.1), (0.9, 0.2, -0.1), (0.5, 0.1, 0.1), (float("nan"), 0.5, 0.5)])
 def test_fractions_must_sum_to_one(fractions):
     with pytest.raises(ValueError, match="give three for train, valid and test"):
         SplitPolicy(fractions=fractions)
@@ -93,8 +138,8 @@ def test_fractions_must_sum_to_one(fractions):
 
 def test_a_random_split_of_frames_leaks_where_ours_does_not(twelve):  # noqa: F811
     entries = select_frames(twelve, FrameFilters()).entries
-    ours = leakage_report(twelve, entries, split_frames(entries, SplitPolicy()))
-    theirs = leakage_report(twelve, entries, random_frame_split(entries, SplitPolicy()))
+    ours = leakage_report(entries, split_frames(entries, SplitPolicy()), fingerprints(twelve))
+    theirs = leakage_report(entries, random_frame_split(entries, SplitPolicy()), fingerprints(twelve))
     assert ours.is_clean
     assert theirs.lineages_cut >= 5
     assert theirs.near_duplicates >= 10
@@ -120,18 +165,22 @@ def test_a_symmetry_image_in_another_lineage_is_found(stores, put):  # noqa: F81
     assert not np.allclose(neighbour_fingerprint(one), neighbour_fingerprint(three), atol=0.05)
     entries = select_frames(stores, FrameFilters()).entries
     apart = Split({e.frame_id: "test" if e.lineage == "b" else "train" for e in entries}, {})
-    report = leakage_report(stores, entries, apart)
+    report = leakage_report(entries, apart, fingerprints(stores))
     assert (report.lineages_cut, report.copies, report.near_duplicates) == (0, 0, 6)
     assert report.pairs == {("b", "a")}
     assert clean_split(stores, select_frames(stores, FrameFilters()), SplitPolicy(seed=4))[1].is_clean
     together = split_frames(entries, SplitPolicy(), [("a", "b")])
-    assert leakage_report(stores, entries, together).is_clean
+    assert leakage_report(entries, together, fingerprints(stores)).is_clean
+
+
+def never(entry):
+    raise AssertionError("frames that differ in formula are not compared")
 
 
 def test_copies_by_key_are_counted_across_a_random_split():
     entries = [entry(0, f"lineage{k}", host="h", intended_key=f"k{k // 4}", formula=f"F{k}") for k in range(40)]
-    assert leakage_report(None, entries, random_frame_split(entries, SplitPolicy())).copies > 0
-    assert leakage_report(None, entries, split_frames(entries, SplitPolicy())).copies == 0
+    assert leakage_report(entries, random_frame_split(entries, SplitPolicy()), never).copies > 0
+    assert leakage_report(entries, split_frames(entries, SplitPolicy()), never).copies == 0
 
 
 def test_thinning_keeps_the_ends_and_what_differs():

@@ -11,6 +11,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import write_extxyz
+from valenceflow.inputs.protocol import load_protocol
 from valenceflow.inputs.species import SpeciesMap
 from valenceflow.stores.export.data_set import ExportOptions, export_set
 from valenceflow.stores.export.files import checked_formats
@@ -108,6 +109,33 @@ def test_the_manifest_counts_what_was_left_out_and_why(stores, put, tmp_path):
     assert "| surrogate step | 4 |" in text
     assert "| stress | eV/A^3 | positive = tension" in text
     assert json.loads((tmp_path / "set" / "manifest.json").read_text()) == done.manifest
+
+
+def test_the_card_says_what_a_set_was_computed_with(stores, put, tmp_path):
+    protocol = load_protocol("paper-2026")
+    put("named", relaxation(0), protocol="paper-2026", protocol_hash=protocol.hash)
+    put("tagged", relaxation(1), protocol_hash="tags-1")
+    run = stores.collection("runs").query_one({"run_id": "tagged"})
+    told = {
+        "protocol_hash": "tags-1",
+        "tags": {"ENCUT": 400.0, "GGA": "PE"},
+        "element_settings": {"Fe": "U - J 5.3 eV, PAW_PBE Fe_pv 02Aug2007"},
+    }
+    stores.collection("runs").update({**run, **told})
+
+    def card_of(name, protocol_hash):
+        filters = FrameFilters(protocol_hash=protocol_hash)
+        export_set(stores, tmp_path / name, ExportOptions(["parquet"], filters=filters, split=ONE_SIDE))
+        return (tmp_path / name / "README.md").read_text()
+
+    shipped, by_tags = card_of("shipped", protocol.hash), card_of("tagged", "tags-1")
+    assert "ENCUT 520.0" in shipped
+    assert "- hubbard u: Fe 5.3\n" in shipped  # and of no element that is not in the set
+    assert "- INCAR: ENCUT 400.0, GGA PE\n- Fe: U - J 5.3 eV, PAW_PBE Fe_pv 02Aug2007\n" in by_tags
+    own = {**protocol.model_dump(mode="json"), "incar": {"ENCUT": 333.0}}
+    campaign = {"campaign": "c", "protocol": own, "protocol_hash": protocol.hash}
+    stores.collection("campaigns").update(campaign)
+    assert "- incar: ENCUT 333.0\n" in card_of("campaign", protocol.hash)
 
 
 def test_moments_and_reference_energies_of_a_set(twelve, tmp_path):
