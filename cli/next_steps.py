@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..flows.queues.jobs import ALIVE, BEHIND_ANOTHER, MENDED_BY_QUEUE
-from .tables import Exact
-from .wording import AUDIT_FAILED, FAILED, LOST_ORDERING, command, counted
+from .wording import AUDIT_FAILED, FAILED, LOST_ORDERING, Exact, command, counted
 
 if TYPE_CHECKING:
     from ..flows.queues.overview import QueueOverview

@@ -13,8 +13,7 @@ from ..inputs.whole_files import write_whole
 from .completion import complete_data_set, complete_engine, complete_report
 from .next_steps import failure_lines, lost_lines
 from .places import JsonOption, Place, StoreOption, find_place
-from .tables import Exact
-from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, command, counted
+from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, Exact, command, counted
 
 if TYPE_CHECKING:
     from ..analysis.report.calculations import Part

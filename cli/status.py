@@ -13,7 +13,7 @@ import typer
 from .metal import metal_line
 from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
 from .status_states import as_plain, cost_line, queue_lines, states_of, states_table, time_line
-from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, command, counted, rehearsal_note
+from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, Exact, command, counted, rehearsal_note
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -314,8 +314,6 @@ def _left_out_lines(overview: Overview) -> Iterator[str]:
 
 
 def _change_lines(overview: Overview, campaign: Path) -> Iterator[str]:
-    from .tables import Exact  # noqa: PLC0415 - start-up
-
     for engine, change in overview.changes.items():
         what = f"{campaign.name} changed since the last run with {engine} ({', '.join(change.fields)})"
         if change.problem:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..flows.progress import duration_text
 from ..flows.queues.jobs import MENDED_BY_QUEUE, RUNNING, STOPPED
-from .tables import Exact
-from .wording import AUDIT_FAILED, FAILED, command, counted, shell_words
+from .wording import AUDIT_FAILED, FAILED, Exact, command, counted, shell_words
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from .wording import Exact
+
 _WIDE = 10_000
 
 
@@ -49,12 +51,6 @@ def broken(header: str, at: str = " ") -> str:
         return header
     middle = min(places, key=lambda i: abs(i - len(header) / 2))
     return f"{header[: middle + (at != ' ')]}\n{header[middle + 1 :]}"
-
-
-class Exact(str):
-    """A line that is never broken by us, so that a path or command in it can be copied whole."""
-
-    __slots__ = ()
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

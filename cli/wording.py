@@ -16,6 +16,12 @@ SHORT_NAMES = {"x": "fraction", "meant": "intended_key", "achieved": "achieved_k
 """Column -> the field of a calculation that it shows."""
 
 
+class Exact(str):
+    """A line that is never broken by us, so that a path or command in it can be copied whole."""
+
+    __slots__ = ()
+
+
 def counted(number: int, what: str, plural: str | None = None) -> str:
     """A number with its noun: 1 worker, 2 workers.
 

@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 from valenceflow.cli.results import LAYOUTS, MAX_NOTES, calculation_table, fitting_table, notes, summary_line
-from valenceflow.cli.tables import Exact, broken, print_lines
-from valenceflow.cli.wording import command, counted
+from valenceflow.cli.tables import broken, print_lines
+from valenceflow.cli.wording import Exact, command, counted
 
 ENGINE = "rehearsal:springs"
 RECOVERY = "relax: continuation 1 from CONTCAR after 2 ionic steps"

@@ -86,8 +86,8 @@ def test_help_imports_no_command():
     assert "status" in imports_none_of((*SCIENCE, *DATABASES, *OF_COMMANDS), "--help")
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_status_asks_the_store_without_maggma_mongodb_or_numpy(campaign, form):
-    shown = imports_none_of((*SCIENCE, *DATABASES), "status", campaign, *form)
+@pytest.mark.parametrize(("form", "others"), [([], ()), (["--json"], ("rich.console",))])
+def test_status_asks_the_store_without_maggma_mongodb_or_numpy(campaign, form, others):
+    shown = imports_none_of((*SCIENCE, *DATABASES, *others), "status", campaign, *form)
     assert "killed" in shown
     assert "forces" in shown
