@@ -1,10 +1,11 @@
-"""Campaigns through queues, measured: submitting 500 configurations, `status` over 10,000 jobs.
+"""Campaigns through queues, measured: submitting 500 configurations, `status` over 10,000 jobs, overhead of a job.
 
     python benchmarks/cluster.py submit [--configurations 500]
+    python benchmarks/cluster.py overhead [--repetitions 5]     # as root, with slurm-wlm and munge installed
     VALENCEFLOW_MONGO_URI=... python benchmarks/cluster.py status [--jobs 10000]
 
 `submit` plans a campaign and hands it to jobflow-remote's controller over a store in memory, so that no database's
-speed is measured. `status` asks a queue in MongoDB.
+speed is measured. `status` asks a queue in MongoDB. `overhead` runs jobs through a Slurm of one node.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import warnings
 from pathlib import Path
 
 import yaml
+from cluster_overhead import overhead
+from cluster_project import NAME, make_project
 
-LIMITS = {"submit_s": 60.0, "submit_mb": 500.0, "status_s": 2.0}
+LIMITS = {"submit_s": 60.0, "submit_mb": 500.0, "status_s": 2.0, "overhead_s": 2.0}
 CAMPAIGN = """\
 name: many
 host: olivine-NaFePO4
@@ -35,17 +38,8 @@ store: store.yaml
 """
 
 
-def memory_store(folder: Path, collection: str) -> dict[str, str]:
-    """A SQLite store's full monty form."""
-    path = str(folder / "store.sqlite")
-    return {"@module": "valenceflow.stores.sqlite", "@class": "SQLiteStore", "path": path, "collection": collection}
-
-
 def submit(configurations: int) -> dict[str, float]:
     """Plan and hand over; seconds, CPU seconds and peak memory of this process."""
-    import jobflow_remote
-    from jobflow_remote.config.manager import ConfigManager
-    from jobflow_remote.jobs.jobcontroller import JobController
     from valenceflow.flows.campaign_file import read_campaign
     from valenceflow.flows.preflight import worker_environment
     from valenceflow.flows.queues.remote import RemoteQueue
@@ -55,29 +49,9 @@ def submit(configurations: int) -> dict[str, float]:
     engine = "rehearsal:springs"
     with tempfile.TemporaryDirectory(prefix="valenceflow-submit-") as made:
         folder = Path(made)
-        data = {**memory_store(folder, "data"), "key": "blob_uuid"}
-        job_store = {
-            "@module": "jobflow.core.store",
-            "@class": "JobStore",
-            "docs_store": memory_store(folder, "jobs"),
-            "additional_stores": {"data": data},
-        }
-        project = {
-            "name": "many",
-            "workers": {"here": {"type": "local", "scheduler_type": "slurm", "work_dir": str(folder / "work")}},
-            "queue": {"store": {"type": "MemoryStore", "collection_name": "jobs"}},
-            "jobstore": job_store,
-        }
-        (folder / "projects").mkdir()
-        (folder / "projects" / "many.yaml").write_text(yaml.safe_dump(project), encoding="utf-8")
-        (folder / "store.yaml").write_text(yaml.safe_dump({"JOB_STORE": job_store}), encoding="utf-8")
-        path = folder / "many.yaml"
-        path.write_text(CAMPAIGN.format(each=configurations // 5), encoding="utf-8")
-        jobflow_remote.SETTINGS.projects_folder = str(folder / "projects")
-        controller = JobController.from_project(ConfigManager().get_project("many"))
-        controller.reset(reset_output=False)
+        controller = make_project(folder, CAMPAIGN.format(each=configurations // 5))
         begin, cpu = time.perf_counter(), time.process_time()
-        described = read_campaign(path)
+        described = read_campaign(folder / f"{NAME}.yaml")
         make_folder(described.folder)
         prepared = prepare(described, engine, plan(described, engine))
         planned = time.process_time()
@@ -157,15 +131,19 @@ def _with_uuids_of_their_own(configurations):
 def main() -> int:
     """Measure one thing; fails where it is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["submit", "status"])
+    parser.add_argument("what", choices=["submit", "status", "overhead"])
     parser.add_argument("--configurations", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # jobflow-remote 1.0.1 uses what monty and pydantic deprecate
     if options.what == "submit":
         found = submit(options.configurations)
         good = found["planning_cpu_s"] + found["submitting_cpu_s"] <= LIMITS["submit_s"]
         good = good and found["peak_mb"] <= LIMITS["submit_mb"]
+    elif options.what == "overhead":
+        found = overhead(options.repetitions)
+        good = found["overhead, s"] <= LIMITS["overhead_s"]
     else:
         found = status(options.jobs)
         good = found["cpu_s"] <= LIMITS["status_s"]

@@ -1,11 +1,12 @@
 """SIGKILLs over launcher, workers, VASP and builder of a campaign: is anything lost, doubled, repeated?
 
-    python benchmarks/kills.py [--kills 20] [--seed 1] [--inbox] [--large] [--json]
+    python benchmarks/kills.py [--kills 20] [--seed 1] [--inbox] [--large] [--folder DIR] [--json]
 
 A campaign of 16 configurations (with --large 50, and a `build` that is killed too) on the `springs` stand-in runs with
 two workers. At random moments one of its processes is killed; whenever the launcher is gone it is started again, and
 failures are retried. In the end every configuration has exactly one latest calculation, as meant; no job has two
-documents of the same index, and no step was started again after it had passed its audit.
+documents of the same index, and no step was started again after it had passed its audit. In `--folder` the campaign is
+kept: the same command goes on there after it was stopped itself, and `killed.json` says how many were killed so far.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ GIVE_UP_S = 7200
 REFUSED = 2
 """Exit code of a command that cannot be carried out as it was asked for."""
 COMPLAINTS = "complaints.txt"
+KILLED_FILE = "killed.json"
 APPEARS_WITHIN_S = 60
 
 
@@ -91,8 +93,10 @@ def processes(launcher: psutil.Process, target: str) -> list[psutil.Process]:
     return found
 
 
-def kill_one(launcher: int, target: str, generator: random.Random) -> bool:
+def kill_one(launcher: int, target: str, campaign: Path, generator: random.Random) -> bool:
     """Kill one process of a kind, waiting for one to appear; whether one was killed before the launcher ended."""
+    if target == BUILDER:
+        return kill_builder(campaign, generator)
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
         try:
@@ -120,9 +124,14 @@ def kill_builder(campaign: Path, generator: random.Random) -> bool:
 def kill_at_random(
     campaign: Path, kills: int, generator: random.Random, kinds: Sequence[str] = TARGETS
 ) -> Counter[str]:
-    """Run the campaign, killing as it goes, each kind of process as often; returns how often each was killed."""
-    done: Counter[str] = Counter()
-    targets = [kinds[number % len(kinds)] for number in range(kills)]
+    """Run the campaign, killing as it goes, each kind of process as often; returns how often each was killed.
+
+    What was killed before in the same folder counts.
+    """
+    record = campaign.parent / KILLED_FILE
+    done: Counter[str] = Counter(json.loads(record.read_text(encoding="utf-8")) if record.exists() else {})
+    wanted = Counter(kinds[number % len(kinds)] for number in range(kills)) - done
+    targets = sorted(wanted.elements())
     generator.shuffle(targets)
     run, begin = None, time.monotonic()
     while targets and time.monotonic() - begin < GIVE_UP_S:
@@ -131,19 +140,12 @@ def kill_at_random(
                 break  # everything is there
             if run is not None:
                 check_not_refused(run, campaign)
-            subprocess.run(
-                [sys.executable, "-m", "valenceflow.cli.main", "retry", str(campaign), *ENGINE],
-                capture_output=True,
-                check=False,
-            )
+            valenceflow("retry", str(campaign), *ENGINE).wait()
             run = start_run(campaign)
             time.sleep(generator.uniform(2.0, 6.0))
-        if targets[-1] == BUILDER:
-            killed = kill_builder(campaign, generator)
-        else:
-            killed = kill_one(run.pid, targets[-1], generator)
-        if killed:
+        if kill_one(run.pid, targets[-1], campaign, generator):
             done[targets.pop()] += 1
+            record.write_text(json.dumps(done), encoding="utf-8")
         time.sleep(generator.uniform(0.1, 2.5))
     if run is not None:
         run.wait(timeout=GIVE_UP_S)
@@ -204,7 +206,9 @@ def repeated_steps(runs: Path) -> int:
     return repeated
 
 
-def kill_table(kills: int, seed: int, inbox: bool = False, large: bool = False) -> dict[str, int]:
+def kill_table(
+    kills: int, seed: int, inbox: bool = False, large: bool = False, folder: Path | None = None
+) -> dict[str, int]:
     """Kill, finish, and count.
 
     Parameters
@@ -212,19 +216,22 @@ def kill_table(kills: int, seed: int, inbox: bool = False, large: bool = False) 
     kills, seed : how many, and which moments.
     inbox : as on network file systems: the launcher alone writes to the store.
     large : 50 configurations, and a builder beside them.
+    folder : where the campaign is made and kept, or was begun; default: a temporary one.
     """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="valenceflow-kills-") as name:
+            return kill_table(kills, seed, inbox, large, Path(name))
     kinds = (*TARGETS, BUILDER) if large else TARGETS
-    with tempfile.TemporaryDirectory(prefix="valenceflow-kills-") as name:
-        campaign = Path(name) / "kills.yaml"
-        campaign.write_text((LARGE if large else CAMPAIGN) + ("store: inbox.yaml\n" if inbox else ""), encoding="utf-8")
-        (Path(name) / "inbox.yaml").write_text(INBOX.format(folder=name), encoding="utf-8")
-        done = kill_at_random(campaign, kills, random.Random(seed), kinds)
-        rounds = finish(campaign)
-        return {
-            **{f"killed: {target}": done[target] for target in kinds},
-            "rounds to finish": rounds,
-            **check(campaign),
-        }
+    folder.mkdir(parents=True, exist_ok=True)
+    campaign = folder.resolve() / "kills.yaml"
+    campaign.write_text((LARGE if large else CAMPAIGN) + ("store: inbox.yaml\n" if inbox else ""), encoding="utf-8")
+    (folder / "inbox.yaml").write_text(INBOX.format(folder=campaign.parent), encoding="utf-8")
+    done = kill_at_random(campaign, kills, random.Random(seed), kinds)
+    return {
+        **{f"killed: {target}": done[target] for target in kinds},
+        "rounds to finish": finish(campaign),
+        **check(campaign),
+    }
 
 
 def main() -> int:
@@ -234,9 +241,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--inbox", action="store_true", help="as on a network file system")
     parser.add_argument("--large", action="store_true", help="50 configurations, and kills of a builder too")
+    parser.add_argument("--folder", type=Path, help="keep the campaign here, or go on with it")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    table = kill_table(options.kills, options.seed, options.inbox, options.large)
+    table = kill_table(options.kills, options.seed, options.inbox, options.large, options.folder)
     if options.json:
         print(json.dumps(table, indent=1))
     else:

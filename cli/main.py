@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of a command's file, so that --help
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 from typing import Annotated
@@ -46,13 +47,15 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are one line."""
+    """Run the command line; errors that a user can mend are one line, and an object with `error` after --json."""
     try:
         app()
     except Exception as error:
         if "--debug" in sys.argv or not _can_be_mended(error):
             raise
         message = " ".join(str(error).split()) or type(error).__name__
+        if "--json" in sys.argv:
+            sys.stdout.write(json.dumps({"error": message}) + "\n")
         sys.stderr.write(f"valenceflow: {message}\n")
         raise SystemExit(USER_ERROR) from None
     except KeyboardInterrupt:

@@ -50,6 +50,7 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
     ValueError
         If neither is given, or there is no store yet.
     """
+    from ..flows.lock import is_starting  # noqa: PLC0415 - start-up
     from ..stores.connect import STORE_FILE, sqlite_stores, stores_from_yaml  # noqa: PLC0415 - maggma, half a second
 
     if (campaign is None) == (store is None):
@@ -66,6 +67,8 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
             raise ValueError(
                 f"{folder / STORE_FILE} is gone: `valenceflow rebuild {campaign}` makes it anew from the run folders"
             )
+        if is_starting(campaign):
+            raise ValueError(f"campaign {name} is being started: its run chooses orderings; ask again in a minute")
         raise ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
     stores = sqlite_stores(folder / STORE_FILE)
     stores.refuse_others(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,26 +68,34 @@ def run(
     """Run a campaign; a second run does only what is missing."""
     from rich.console import Console  # noqa: PLC0415 - start-up
 
-    from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
     from ..flows.engines import engine_name  # noqa: PLC0415
+    from ..flows.lock import run_starts  # noqa: PLC0415
 
     console = Console()
     full_engine = engine_name(engine)
-    described = read_campaign(campaign)
     if estimate:
         from .estimate import show_estimate  # noqa: PLC0415 - start-up
 
-        show_estimate(console, described, full_engine, only or [], like or [], as_json)
+        show_estimate(console, _read(campaign), full_engine, only or [], like or [], as_json)
         return
     if dry_run is not None:
-        _dry_run(console, described, full_engine, dry_run, only or [], limit)
-        return
-    if launch != LOCAL:
-        _hand_over(console, described, full_engine, launch, only or [], limit, fault)
+        _dry_run(console, _read(campaign), full_engine, dry_run, only or [], limit)
         return
     limits = _time_limits(stop_after, wall_time)
-    options = RunOptions(workers or described.file.launch.workers, limit, tuple(only or ()), limits, fault)
-    raise typer.Exit(_run_here(console, described, full_engine, options))
+    with ExitStack() as starting:
+        starting.enter_context(run_starts(campaign))
+        described = _read(campaign)
+        if launch != LOCAL:
+            _hand_over(console, described, full_engine, launch, only or [], limit, fault)
+            return
+        options = RunOptions(workers or described.file.launch.workers, limit, tuple(only or ()), limits, fault)
+        raise typer.Exit(_run_here(console, described, full_engine, options, starting))
+
+
+def _read(campaign: Path) -> Campaign:
+    from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
+
+    return read_campaign(campaign)
 
 
 def _time_limits(stop_after_min: float | None, wall_time: str | None) -> TimeLimits:
@@ -135,14 +144,16 @@ def retry(
 
     `run` then does them, with what is good of the last attempt.
     """
-    from ..flows.campaign_file import read_campaign  # noqa: PLC0415 - pymatgen
     from ..flows.engines import engine_name  # noqa: PLC0415
+    from ..flows.queues.launches import launches_of  # noqa: PLC0415
     from ..flows.retry import mark_for_retry, only_engine  # noqa: PLC0415
 
-    described = read_campaign(campaign)
+    described = _read(campaign)
     whose = engine_name(engine) if engine is not None else only_engine(described) or "vasp"
     marked = mark_for_retry(described, whose, reason, only or [])
-    typer.echo(f"{counted(len(marked), 'configuration')} marked; to run: {command('run', campaign, whose)}")
+    launch = launches_of(described.folder).get(whose)
+    again = command("run", campaign, whose, *(() if launch is None else ("--launch", launch.kind)))
+    typer.echo(f"{counted(len(marked), 'configuration')} marked; to run: {again}")
 
 
 def _dry_run(
@@ -167,8 +178,9 @@ def _run_here(
     campaign: Campaign,
     engine: str,
     options: RunOptions,
+    starting: ExitStack,
 ) -> int:
-    """Run with worker processes and report; returns the command's exit code."""
+    """Run with worker processes and report; returns the command's exit code. `starting` ends where the run begins."""
     from ..flows.lock import campaign_lock  # noqa: PLC0415 - start-up
     from ..flows.preflight import (  # noqa: PLC0415 - pymatgen's and atomate2's settings
         check_engine,
@@ -188,6 +200,7 @@ def _run_here(
     reach_store(campaign)
     make_folder(campaign.folder)
     with campaign_lock(campaign.folder):
+        starting.close()
         limit = 0 if options.only and not only else options.limit
         prepared = prepare(campaign, engine, planned, only, limit)
         print_lines(console, _first_lines(prepared, options.workers).splitlines())

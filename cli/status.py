@@ -52,6 +52,7 @@ class Overview:
     ----------
     name : of the campaign.
     rows, failures : counted in the store.
+    running, starting : a run holds the campaign, or is on its way (it imports, or chooses orderings).
     progress : of the run that holds the campaign; None where none does.
     changes : engine -> how the campaign file changed since.
     left_out, left_out_done : configurations that it no longer asks for, and those of them with a calculation.
@@ -72,6 +73,7 @@ class Overview:
     queues: dict[str, QueueOverview] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     metals: list[dict[str, Any]] = field(default_factory=list)
+    starting: bool = False
 
     def rows_of(self, engine: str) -> list[FractionOverview]:
         """Its rows."""
@@ -92,6 +94,7 @@ class Overview:
         """Plain data for --json."""
         return {
             "running": self.running,
+            "starting": self.starting,
             "progress": None if self.progress is None else self.progress.as_dict(),
             "fractions": [row.as_dict() for row in self.rows],
             "failures": [asdict(group) for group in self.failures],
@@ -125,6 +128,7 @@ def status(
     overviews = [_overview(place, name, campaign, running, plan) for name in names]
     for overview in overviews:
         overview.queues = queues
+        overview.starting = not running and campaign is not None and _is_starting(campaign)
     if as_json:
         typer.echo(json.dumps({overview.name: overview.as_dict() for overview in overviews}, indent=1))
         return
@@ -133,6 +137,12 @@ def status(
     console = Console()
     for overview in overviews:
         _show(console, overview, campaign)
+
+
+def _is_starting(campaign: Path) -> bool:
+    from ..flows.lock import is_starting  # noqa: PLC0415 - start-up
+
+    return is_starting(campaign)
 
 
 def _overview(place: Place, name: str, campaign: Path | None, running: bool, plan: bool) -> Overview:
@@ -283,8 +293,11 @@ def _title(overview: Overview, engine: str) -> list[str]:
     note = rehearsal_note(engine)
     head = f"{overview.name}, {engine}{f' ({note})' if note else ''}"
     progress = overview.progress
+    if overview.starting:
+        return [f"{head}: a run is on its way"]
     if not overview.running or (progress is not None and progress.engine != engine):
-        return [f"{head}: not running"]
+        queue = overview.queues.get(engine)
+        return [f"{head}: {'not running' if queue is None or not queue.goes_on else f'in {queue.launch.place}'}"]
     if progress is None:
         return [f"{head}: running"]
     return [f"{head}: running, {progress.text()}", *progress.busy_lines()]

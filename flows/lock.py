@@ -1,6 +1,7 @@
 """One lock per campaign folder: two runs at once refuse each other, and a lock dies with its process.
 
-It is the kernel's (flock), so neither clocks nor a file that a killed process left behind matter.
+It is the kernel's (flock), so neither clocks nor a file that a killed process left behind matter. Until a run has it,
+while it imports and chooses orderings, the run holds the campaign's YAML, for `status` to see.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +19,32 @@ LOCK_FILE = "lock"
 
 PATIENCE_S = 0.5
 """Whoever looks whether a campaign runs (`status`) holds its lock for a moment, which is no reason to refuse a run."""
+
+
+@contextmanager
+def run_starts(campaign: Path) -> Iterator[None]:
+    """Say that a run of a campaign is on its way.
+
+    Parameters
+    ----------
+    campaign : the campaign's YAML. Where it cannot be read or locked, nothing is said.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            handle = held.enter_context(campaign.open(encoding="utf-8"))
+            deadline = time.monotonic() + PATIENCE_S
+            while not _tried(handle, fcntl.LOCK_EX) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        yield
+
+
+def is_starting(campaign: Path) -> bool:
+    """Whether a run of this campaign is on its way on this machine."""
+    try:
+        with campaign.open(encoding="utf-8") as handle:
+            return not _tried(handle, fcntl.LOCK_SH)
+    except OSError:
+        return False
 
 
 class CampaignBusyError(ValueError):
@@ -64,14 +91,19 @@ def _locked(descriptor: int, path: Path) -> bool:
 
 def _flock(file: int | TextIO, kind: int, path: Path) -> bool:
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _tried(file, kind)
     except OSError as err:
         raise ValueError(
             f"{path} cannot be locked ({err.strerror}): mount this file system with locks (Lustre: -o flock), or move "
             "the campaign to one that has them"
         ) from err
+
+
+def _tried(file: int | TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     return True
 
 

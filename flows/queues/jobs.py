@@ -143,5 +143,9 @@ def act_on(jobs: Sequence[QueuedJob], act: Callable[[QueuedJob], object]) -> int
 
 
 def jobs_of(flow: Flow) -> list[tuple[Job, StepKind]]:
-    """Jobs of a configuration's flow, each with its step, whose name it bears."""
-    return [(job, job.name) for job, _ in flow.iterflow()]  # type: ignore[no-untyped-call]  # jobflow leaves it untyped
+    """Jobs of a configuration's flow, each with its step, whose name it bears.
+
+    A configuration's flow holds jobs alone. `Flow.iterflow` would look through every argument for references, which
+    took a quarter of the time of handing over.
+    """
+    return [(job, job.name) for job in flow.jobs if not isinstance(job, Iterable)]

@@ -17,7 +17,7 @@ from ...stores.connect import Stores
 from ...stores.secrets import redacted, secrets_of
 from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
-from .jobs import BROKEN, MENDED_BY_QUEUE, QueuedJob, by_configuration, configuration_state, of_state
+from .jobs import ALIVE, BROKEN, HELD, MENDED_BY_QUEUE, QueuedJob, by_configuration, configuration_state, of_state
 from .launches import Launch
 
 Uuids = Mapping[str, set[str]]
@@ -44,6 +44,11 @@ class QueueOverview:
     errors: list[QueuedJob] = field(default_factory=list)
     failed: list[QueuedJob] = field(default_factory=list)
     problem: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether something in it is to run, or runs."""
+        return any(state in ALIVE - HELD for state in self.states.values())
 
     def counts(self, among: Iterable[str]) -> Counter[str]:
         """Configurations by state, of some of them."""

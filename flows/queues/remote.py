@@ -95,7 +95,11 @@ class RemoteQueue:
         for job, step in jobs_of(flow):
             set_run_config(job, resources=self.resources(step), dynamic=False)
         ids: list[str] = self._controller.add_flow(
-            flow, worker=self._worker, exec_config=self._exec_config, priority=self._choice.priority
+            flow,
+            worker=self._worker,
+            exec_config=self._exec_config,
+            priority=self._choice.priority,
+            allow_external_references=True,  # there are none; looking for them takes a fifth of the time
         )
         return ids
 

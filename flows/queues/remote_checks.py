@@ -190,4 +190,4 @@ def _version_here(name: str) -> str:
 
 
 def _told(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in list(versions.items())[:3])
+    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -9,7 +9,7 @@ large to list is drawn from in just that way (`random_orbits`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import comb
 from typing import Literal, cast, get_args
 
@@ -28,10 +28,11 @@ def is_ranked(n_sites: int, n_ones: int) -> bool:
     return n_sites <= RANKED_SITES and comb(n_sites, n_ones) <= RANKED_UP_TO
 
 
-def uniform_of(seed: int, key: str) -> float:
-    """A number in (0, 1) that depends on the seed and the key alone."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") + 0.5) / 2.0**64
+def uniform_of(seed: int, keys: Sequence[str]) -> NDArray[np.float64]:
+    """Numbers in (0, 1], each of which depends on the seed and its key alone."""
+    prefix = f"{seed}:".encode()
+    digests = b"".join([hashlib.sha256(prefix + key.encode()).digest()[:8] for key in keys])
+    return (np.frombuffer(digests, dtype=">u8").astype(np.float64) + 0.5) / 2.0**64
 
 
 def sample_ranking(
@@ -57,10 +58,13 @@ def sample_ranking(
     """
     checked_weight(weight)
     names = list(keys)
-    waiting = -np.log(np.array([uniform_of(seed, name) for name in names]))
+    waiting = -np.log(uniform_of(seed, names))
     if weight == "arrangements":
         waiting = waiting / np.asarray(multiplicities, dtype=float)
-    ranking: NDArray[np.int_] = np.lexsort((names, waiting)) if names else np.zeros(0, dtype=int)
+    ranking: NDArray[np.int_] = np.argsort(waiting, kind="stable")
+    in_order = waiting[ranking]
+    if np.any(in_order[1:] == in_order[:-1]):  # the key decides; sorting all of them takes longer than the rest
+        ranking = np.lexsort((names, waiting))
     return ranking
 
 

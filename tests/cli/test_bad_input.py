@@ -1,5 +1,6 @@
 """Every mistake is one line with its remedy, exit code 2, no traceback, and nothing half-written."""
 
+import json
 import re
 import sqlite3
 
@@ -353,3 +354,10 @@ def test_a_fraction_to_query_must_be_a_number(x, refused, tmp_path):
 
     sqlite_stores(tmp_path / "s.sqlite").collection("campaigns")
     assert "a range such as 0.4:0.6" in refused("query", "--store", tmp_path / "s.sqlite", "--x", x)
+
+
+def test_an_error_after_json_is_json_too(call, tmp_path):
+    answer = call("status", tmp_path / "none.yaml", "--json")
+    assert answer.code == 2
+    assert answer.err == f"valenceflow: {json.loads(answer.out)['error']}\n"
+    assert "no such campaign file" in answer.err

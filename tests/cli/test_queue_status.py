@@ -124,3 +124,19 @@ def test_pause_and_cancel_reach_into_the_queue(campaign, verb, monkeypatch, call
     assert answer.code == 0, answer.err
     assert done == [(verb, ["u2"])]
     assert f"run {campaign} --engine {ENGINE} --launch remote" in answer.out
+
+
+def test_after_a_retry_the_run_to_type_goes_to_the_queue_again(campaign, monkeypatch, call):
+    from valenceflow.flows import retry
+
+    monkeypatch.setattr(retry, "mark_for_retry", lambda *_: ["c2"])
+    told = call("retry", campaign, "--engine", ENGINE).out
+    assert told == f"1 configuration marked; to run: valenceflow run {campaign} --engine {ENGINE} --launch remote\n"
+
+
+def test_the_title_says_whether_a_queue_goes_on(campaign, monkeypatch, call):
+    from valenceflow.flows.queues import overview
+
+    for state, title in (("RUNNING", "in project trial"), ("PAUSED", "not running"), ("FAILED", "not running")):
+        monkeypatch.setattr(overview, "read_jobs", lambda *_, s=state: [QueuedJob("c2", "u2", 1, "7", s)])
+        assert call("status", campaign).out.splitlines()[0].endswith(f"(REHEARSAL, not DFT): {title}")

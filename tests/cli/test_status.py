@@ -10,7 +10,7 @@ import time
 import pytest
 from valenceflow.cli.next_steps import AUDIT_REMEDIES
 from valenceflow.flows.asked import asked_by, record_asked
-from valenceflow.flows.lock import campaign_lock
+from valenceflow.flows.lock import campaign_lock, run_starts
 from valenceflow.flows.progress import Busy, Progress
 from valenceflow.stores.connect import sqlite_stores
 
@@ -225,6 +225,21 @@ def test_a_running_campaign_says_what_runs_and_how_long_it_will_take(campaign, c
     assert content["running"] is True
     assert content["progress"]["seconds_left"] == pytest.approx(6600, abs=60)
     assert ": not running" in call("status", path).out
+
+
+def test_a_run_that_still_imports_and_chooses_orderings_is_said(campaign, call):
+    path = campaign([configuration(0)], [calculation(0)])
+    with run_starts(path):
+        assert lines_of(call("status", path))[0] == f"small, {SPRINGS} (REHEARSAL, not DFT): a run is on its way"
+        assert json.loads(call("status", path, "--json").out)["small"]["starting"] is True
+    assert ": not running" in call("status", path).out
+
+
+def test_a_first_run_that_still_chooses_orderings_is_said(write_campaign, tmp_path, refused):
+    path = write_campaign(tmp_path)
+    with run_starts(path):
+        assert "is being started" in refused("status", path)
+    assert "has not been started" in refused("status", path)
 
 
 def test_a_disk_that_cannot_hold_the_rest_is_said(campaign, call):

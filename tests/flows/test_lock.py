@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from valenceflow.flows.lock import LOCK_FILE, campaign_lock, is_running
+from valenceflow.flows.lock import LOCK_FILE, campaign_lock, is_running, is_starting, run_starts
 
 HOLD = (
     "import sys, pathlib, time\n"
@@ -44,6 +44,23 @@ def test_a_lock_dies_with_its_process(tmp_path):
 def test_a_folder_that_was_never_run_is_not_running(tmp_path):
     assert not is_running(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_its_way_is_seen_until_it_holds_its_campaign_and_by_as_many_as_look(tmp_path):
+    campaign = tmp_path / "campaign.yaml"
+    campaign.write_text("name: small\n")
+    with run_starts(campaign):
+        assert is_starting(campaign)
+        with run_starts(campaign):  # another one: the lock refuses it later, in its own words
+            assert is_starting(campaign)
+        assert is_starting(campaign)
+    with campaign.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not is_starting(campaign), "who looks is no run"
+    assert not is_starting(tmp_path / "none.yaml")
+    with run_starts(tmp_path / "none.yaml"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["campaign.yaml"]
 
 
 def test_looking_whether_a_campaign_runs_does_not_keep_it_from_running(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +26,9 @@ from valenceflow.flows.runner import Prepared, make_folder, plan, prepare
 
 SCRIPT = Path(__file__).with_name("slurm_node.sh")
 ENGINE = "rehearsal:springs"
+PATIENCE_S = 900
+"""For what takes seconds on a machine of its own, and minutes on one that runs much else."""
+
 _STATES = ["CHECKED_OUT", "UPLOADED", "RUN_FINISHED", "DOWNLOADED"]
 CAMPAIGN = """\
 name: trial
@@ -44,13 +49,57 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("bringing up a Slurm takes root")
     folder = tmp_path_factory.mktemp("slurm")
-    port = 6817 + 2 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    environment = {**os.environ, "VALENCEFLOW_SLURM_PORT": str(port)}
-    subprocess.run([SCRIPT, "start", folder], check=True, capture_output=True, timeout=60, env=environment)
+    environment = {**os.environ, "VALENCEFLOW_SLURM_PORT": str(_two_free_ports())}
+    subprocess.run([SCRIPT, "start", folder], check=True, capture_output=True, timeout=240, env=environment)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     yield folder / "slurm.conf"
     del os.environ["SLURM_CONF"]
-    subprocess.run([SCRIPT, "stop", folder], check=True, timeout=60)
+    subprocess.run([SCRIPT, "stop", folder], check=True, timeout=240)
+
+
+def _two_free_ports() -> int:
+    """A port that nobody listens on, nor on the next: another node may run on this machine."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def queued_jobs(*of: str) -> list[list[str]]:
+    """Number, state and reason of every job in Slurm's queue, or of one that `squeue` is told to list.
+
+    A job that has left Slurm's memory is in no queue. Whatever else squeue fails with says nothing of the queue.
+    """
+    words = ["squeue", "--noheader", "--format=%A|%T|%r", *of]
+    listed = subprocess.run(words, check=False, capture_output=True, text=True)
+    if listed.returncode and "Invalid job id" not in listed.stderr:
+        raise AssertionError(f"squeue failed: {listed.stderr}")
+    return [line.split("|") for line in listed.stdout.splitlines()]
+
+
+@pytest.fixture
+def wait_for_end(slurm: Path) -> Callable[[str], None]:
+    """Function that waits until Slurm has no such job; one that was requeued begins in seconds instead of minutes.
+
+    Not at once: slurmd refuses what it launches within the second in which it ended the same job, as "already killed".
+    """
+
+    def wait(job: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        brought_forward = False
+        while listed := queued_jobs(f"--jobs={job}"):
+            assert time.monotonic() < end, f"still there after {PATIENCE_S} s: {listed}"
+            if not brought_forward and any(reason == "BeginTime" for _, _, reason in listed):
+                subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now+5"], check=True)
+                brought_forward = True
+            time.sleep(1)
+
+    return wait
 
 
 @pytest.fixture
@@ -59,7 +108,7 @@ def command() -> Callable[..., str]:
 
     def run(*arguments: object) -> str:
         words = [sys.executable, "-m", "valenceflow.cli.main", *map(str, arguments)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -83,7 +132,7 @@ class Trial:
         environment = worker_environment(self.campaign, ENGINE, fault)
         return RemoteQueue(self.controller, self.campaign.file.launch.remote, environment)
 
-    def run_until(self, condition: Callable[[], bool], seconds: int = 120) -> None:
+    def run_until(self, condition: Callable[[], bool], seconds: int = PATIENCE_S) -> None:
         """Let the runner work until something is so."""
         end = time.monotonic() + seconds
         with warnings.catch_warnings():
@@ -103,7 +152,7 @@ class Trial:
         """State of every job."""
         return [job.state for job in self.queue().jobs("trial")]
 
-    def run(self, seconds: int = 300) -> None:
+    def run(self, seconds: int = PATIENCE_S) -> None:
         """Let the runner work until every job has ended, at most so long."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # jobflow-remote 1.0.1 uses what monty and pydantic deprecate
@@ -111,8 +160,8 @@ class Trial:
 
 
 @pytest.fixture
-def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Trial]:
-    """Make a trial from lines to add to the campaign file.
+def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Trial]]:
+    """Function that makes a trial from lines to add to the campaign file; what it left in Slurm's queue is ended.
 
     jobflow-remote's queue wants MongoDB; a MemoryStore serves where controller and runner share it in one process.
     """
@@ -136,7 +185,12 @@ def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
             warnings.simplefilter("ignore")  # as in `Trial.run`
             return _trial(campaign)
 
-    return make
+    yield make
+    end = time.monotonic() + PATIENCE_S
+    while listed := queued_jobs():
+        assert time.monotonic() < end, f"not ended by scancel: {listed}"
+        subprocess.run(["scancel", f"--user={getpass.getuser()}"], check=True)
+        time.sleep(1)
 
 
 def _trial(campaign: Campaign) -> Trial:
@@ -155,7 +209,11 @@ def _store(folder: Path, collection: str) -> dict[str, str]:
 def _project(folder: Path, job_store: dict[str, object]) -> dict[str, object]:
     return {
         "name": "trial",
-        "runner": {"delay_checkout": 1, "delay_check_run_status": 1, "delay_advance_status": 1, "max_step_attempts": 1},
+        # A squeue or sbatch that fails once on a busy machine is tried again.
+        "runner": {
+            **{"delay_checkout": 1, "delay_check_run_status": 1, "delay_advance_status": 1},
+            **{"max_step_attempts": 5, "delta_retry": [2, 5, 10, 30]},
+        },
         "workers": {
             "cluster": {
                 "type": "local",

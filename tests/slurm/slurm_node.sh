@@ -11,11 +11,15 @@ node=$(cd "$2" && pwd)
 host=$(hostname -s)
 export SLURM_CONF=$node/slurm.conf
 
+# One munged for all nodes of this machine; two that start at once would each try.
 start_munge() {
     install -d -o munge -g munge -m 0755 /run/munge
-    if ! pgrep -x munged >/dev/null; then
-        su -s /bin/sh munge -c /usr/sbin/munged
-    fi
+    (
+        flock 9
+        if ! munge -n >/dev/null 2>&1; then
+            su -s /bin/sh munge -c /usr/sbin/munged 9>&-
+        fi
+    ) 9>/run/munge.lock
 }
 
 write_configuration() {
@@ -48,19 +52,25 @@ JobCompType=jobcomp/none
 ReturnToService=2
 MaxArraySize=1001
 KillWait=5
+# On a busy machine everything takes long, and by default Slurm then gives up: a message is resent, a job that is not
+# launched within 10 s is started again, a node whose processes are not dead within 60 s gets no more jobs.
+MessageTimeout=90
+TCPTimeout=60
+BatchStartTimeout=300
+UnkillableStepTimeout=600
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 }
 
 wait_until_idle() {
-    for _ in $(seq 60); do
+    for _ in $(seq 240); do
         if [ "$(sinfo -h -o %t 2>/dev/null)" = idle ]; then
             return
         fi
         sleep 0.5
     done
-    echo "the node did not become idle within 30 s; see $node/slurmctld.log and $node/slurmd.log" >&2
+    echo "the node did not become idle within two minutes; see $node/slurmctld.log and $node/slurmd.log" >&2
     exit 1
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ FIRST_TIME_SHORT = """#!/bin/sh
 if [ "${SLURM_RESTART_COUNT:-0}" = 0 ] && [ "${SLURM_ARRAY_TASK_ID:-1}" = 1 ]; then echo 0:02; else echo 20:00; fi
 """
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -41,26 +40,7 @@ def submitted(slurm, campaign, *options):
     return subprocess.run(words, cwd=campaign.parent, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def wait_for_end(job, seconds=300):
-    """Wait until Slurm has no such job; one that was requeued begins in five seconds instead of two minutes.
-
-    Not at once: slurmd refuses what it launches within the second in which it ended the same job, as "already killed".
-    """
-    end = time.monotonic() + seconds
-    brought_forward = False
-    while time.monotonic() < end:
-        words = ["squeue", "-h", "-j", job, "-o", "%T %r"]
-        listed = subprocess.run(words, check=False, capture_output=True, text=True)
-        if not listed.stdout.strip() and (listed.returncode == 0 or "Invalid job id" in listed.stderr):
-            return
-        if "BeginTime" in listed.stdout and not brought_forward:
-            subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now+5"], check=True, capture_output=True)
-            brought_forward = True
-        time.sleep(1)
-    raise AssertionError(f"job {job} is still there after {seconds} s")
-
-
-def test_an_allocation_stops_in_time_requeues_itself_and_finishes(slurm, campaign, command):
+def test_an_allocation_stops_in_time_requeues_itself_and_finishes(slurm, campaign, command, wait_for_end):
     job = submitted(slurm, campaign)
     wait_for_end(job)
     log = (campaign.parent / f"valenceflow-{job}.log").read_text()
@@ -69,7 +49,7 @@ def test_an_allocation_stops_in_time_requeues_itself_and_finishes(slurm, campaig
     assert found["state"] == "completed"
 
 
-def test_a_chain_of_array_tasks_goes_on_one_after_the_other(slurm, campaign, command):
+def test_a_chain_of_array_tasks_goes_on_one_after_the_other(slurm, campaign, command, wait_for_end):
     job = submitted(slurm, campaign, "--array=1-3%1")
     wait_for_end(job)
     logs = "".join(path.read_text() for path in sorted(campaign.parent.glob("valenceflow-*.log")))

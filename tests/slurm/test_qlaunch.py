@@ -19,6 +19,7 @@ BIN = Path(sys.executable).parent
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.slow,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(
         not MONGO_URI, reason="FireWorks' jobs are processes of their own: VALENCEFLOW_MONGO_URI is not set"
     ),
@@ -64,9 +65,9 @@ def test_qlaunch_runs_a_configuration_and_its_documents_come_back(slurm, cluster
     ]
     (tmp_path / "launches").mkdir()
     words = [str(BIN / "qlaunch"), "-r", *files, "--launch_dir", str(tmp_path / "launches"), "singleshot"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     wait = ["srun", "--dependency=singleton", "--job-name=FW_job", "true"]
-    subprocess.run(wait, timeout=300, check=True, capture_output=True)
+    subprocess.run(wait, timeout=900, check=True, capture_output=True)
     told = json.loads(command("status", path, "--json"))["small"]
     assert told["fractions"][0]["states"] == {"completed": 1}, told

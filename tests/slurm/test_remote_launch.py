@@ -17,6 +17,7 @@ ENGINE = "rehearsal:springs"
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.slow,
+    pytest.mark.timeout(1800),
     # jobflow-remote 1.0.1 enters folders by monty's `cd`, which monty deprecates.
     pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning:jobflow_remote"),
 ]
@@ -71,7 +72,7 @@ def test_a_job_that_overruns_its_wall_time_is_explained(trial):
     del prepared.todo[1:]
     list(hand_over(prepared, queue))
     assert queue.wall_time_s("relax") == 60
-    made.run_until(lambda: not of_state(queue.jobs("trial"), ALIVE), seconds=240)
+    made.run_until(lambda: not of_state(queue.jobs("trial"), ALIVE))
     assert (
         len(
             record_vanished(
@@ -101,7 +102,7 @@ def test_jobs_of_a_node_that_goes_down_are_run_when_it_is_back(trial):
 
 def test_cancelled_jobs_end_and_a_later_run_hands_them_over_again(trial):
     made = trial()
-    prepared, queue = made.prepared(), made.queue()
+    prepared, queue = made.prepared(), made.queue(fault="hang")
     list(hand_over(prepared, queue))
     assert queue.pause(queue.jobs("trial")) == 4
     assert made.states() == ["PAUSED"] * 4

@@ -49,7 +49,7 @@ def test_the_sample_of_a_seed_never_changes(paper_cell, weight):
 
 def test_the_random_number_of_a_key_never_changes():
     # The first 8 bytes of `printf 31:ffffff.05125c | sha256sum` as a fraction of 2**64.
-    assert uniform_of(31, "ffffff.05125c") == pytest.approx(0xFFFE3AA07559CC7C / 2**64, abs=1e-15)
+    assert uniform_of(31, ["0", "ffffff.05125c"])[1] == pytest.approx(0xFFFE3AA07559CC7C / 2**64, abs=1e-15)
 
 
 @given(
@@ -117,9 +117,18 @@ def test_different_seeds_give_different_samples(small_space):
     assert len({tuple(sample_ranking(names, sizes, seed).tolist()) for seed in range(50)}) > 20
 
 
-@given(seed=st.integers(), key=st.text(max_size=20))
-def test_the_random_number_of_a_key_lies_in_zero_to_one(seed, key):
-    assert 0 < uniform_of(seed, key) <= 1
+@given(seed=st.integers(), keys=st.lists(st.text(max_size=20)))
+def test_random_numbers_of_keys_lie_in_zero_to_one_and_depend_on_the_key_alone(seed, keys):
+    found = uniform_of(seed, keys)
+    assert np.all((found > 0) & (found <= 1))
+    assert [uniform_of(seed, [key])[0] for key in keys] == found.tolist()
+
+
+def test_of_two_that_wait_equally_long_the_key_decides():
+    """As where a key is given twice, or numbers that differ in the 64th bit become the same float."""
+    names = ["2", "1", "2", "0"]
+    waiting = -np.log(uniform_of(5, names))
+    assert sample_ranking(names, [1] * 4, 5).tolist() == np.lexsort((names, waiting)).tolist()
 
 
 def test_an_empty_space_has_an_empty_sample():
