@@ -24,8 +24,8 @@ CAMPAIGN = """\
 name: many
 host: olivine-NaFePO4
 couple: Fe2+/Fe3+
-working_ion: {{Na: {{fraction: [1/4, 1/2, 3/4], orderings: {{all: true}}}}}}
-charge: {{sample: {each}, seed: 1}}
+working_ion: {Na: {fraction: 1/2, orderings: {all: true}}}
+charge: {all: true}
 end_members: false
 store: store.yaml
 """
@@ -56,7 +56,7 @@ def overhead(repetitions: int) -> dict[str, float]:
 
     Parameters
     ----------
-    repetitions : flows of each kind, alternating.
+    repetitions : flows of each kind, alternating; at most ten.
     """
     with tempfile.TemporaryDirectory(prefix="valenceflow-overhead-") as made, slurm(Path(made) / "slurm"):
         ours, adds, vasp, cpu_ours, cpu_adds = [], [], [], [], []
@@ -100,7 +100,7 @@ def _through_the_queue(folder: Path, repetitions: int) -> Iterator[tuple[float, 
 
     controller = make_project(
         folder,
-        CAMPAIGN.format(each=repetitions),
+        CAMPAIGN,
         pre_run=f'export PATH="{Path(sys.executable).parent}:$PATH" OMP_NUM_THREADS=1',
         post_run=f"times > {CPU_FILE}",
         resources={"nodes": 1, "ntasks": 1, "time": "00:10:00"},

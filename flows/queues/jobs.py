@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from .launches import LaunchKind
 
@@ -148,4 +148,4 @@ def jobs_of(flow: Flow) -> list[tuple[Job, StepKind]]:
     A configuration's flow holds jobs alone. `Flow.iterflow` would look through every argument for references, which
     took a quarter of the time of handing over.
     """
-    return [(job, job.name) for job in flow.jobs if not isinstance(job, Iterable)]
+    return [(job, cast("StepKind", job.name)) for job in flow.jobs if not isinstance(job, Iterable)]

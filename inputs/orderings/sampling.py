@@ -64,7 +64,7 @@ def sample_ranking(
     ranking: NDArray[np.int_] = np.argsort(waiting, kind="stable")
     in_order = waiting[ranking]
     if np.any(in_order[1:] == in_order[:-1]):  # the key decides; sorting all of them takes longer than the rest
-        ranking = np.lexsort((names, waiting))
+        ranking = np.lexsort((np.array(names), waiting))
     return ranking
 
 
