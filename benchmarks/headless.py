@@ -27,7 +27,7 @@ class Headless:
         to_read, self._out = os.pipe()
         self._in, to_write = os.pipe()
         command = [
-            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,1000",
             "--disable-background-networking", f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank",
         ]  # fmt: skip
         # The protocol is on descriptors 3 (commands) and 4 (answers).

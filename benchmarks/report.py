@@ -2,7 +2,7 @@
 
 ``python benchmarks/report.py [--calculations N] [--supercell NA NB NC] [--json]``. Calculations are made up: relaxed
 cells of the olivine host with all that documents of a campaign hold. Opening is measured in headless Chromium, until
-tables and the structure are there (`readable`) and until every chart is drawn too (`drawn`): CPU time of its main
+tables and the structure are there (`readable`) and until the charts in view are drawn too (`drawn`): CPU time of its main
 thread, the smallest of several as the machine may be busy, with the wall time. Without Chromium it is left out.
 """
 

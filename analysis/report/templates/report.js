@@ -121,19 +121,41 @@
   }
 
   // Charts -----------------------------------------------------------------------------------------------------------
-  async function startCharts(show) {
-    const places = document.querySelectorAll("[data-chart]");
-    if (places.length === 0) return;
-    const library = document.createElement("script");
-    library.textContent = await unpacked("packed-plotly");
-    document.head.append(library);
-    const charts = JSON.parse(document.getElementById("chart-data").textContent);
+  // plotly is unpacked, and a chart drawn, only when it comes near the view: a long report opens as fast as a short one.
+  const AHEAD = "400px 0px";
+
+  function chartDrawer(show) {
     const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
-    for (const place of places) {
+    const charts = JSON.parse(document.getElementById("chart-data").textContent);
+    let loading;
+    const load = async () => {
+      const library = document.createElement("script");
+      library.textContent = await unpacked("packed-plotly");
+      document.head.append(library);
+    };
+    return async (place) => {
+      await (loading ??= load());
       const { data, layout } = charts[place.dataset.chart];
       await Plotly.newPlot(place, data, layout, config);
       place.on("plotly_click", (event) => show(event.points[0].customdata));
-    }
+    };
+  }
+
+  async function startCharts(show) {
+    const places = [...document.querySelectorAll("[data-chart]")];
+    if (places.length === 0) return;
+    const draw = chartDrawer(show);
+    const waiting = new Set(places);
+    const drawThese = (wanted) => Promise.all(wanted.filter((place) => waiting.delete(place)).map(draw));
+    window.addEventListener("beforeprint", () => drawThese(places));
+    await new Promise((drawn) => {
+      const near = new IntersectionObserver((entries) => {
+        const wanted = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+        wanted.forEach((place) => near.unobserve(place));
+        drawThese(wanted).then(drawn);
+      }, { rootMargin: AHEAD });
+      places.forEach((place) => near.observe(place));
+    });
   }
 
   async function start() {
