@@ -33,7 +33,7 @@ def show_estimate(
     from ..flows.estimate import estimate, known_costs  # noqa: PLC0415 - pymatgen
     from ..flows.runner import choose, plan  # noqa: PLC0415
     from ..stores.builders import pending  # noqa: PLC0415
-    from .places import open_store  # noqa: PLC0415 - maggma
+    from .places import open_store  # noqa: PLC0415 - start-up
     from .tables import print_lines  # noqa: PLC0415 - start-up
 
     planned = choose(plan(campaign, engine, only), only)

@@ -118,7 +118,7 @@ def evaluate(
 def _register(name: str, scores: ModelScores, store: Path | None) -> None:
     """Keep the scores of a trained model in its registry; ensembles and other models have no entry."""
     from ..potentials.model_folder import MODEL_FILE  # noqa: PLC0415 - pydantic
-    from ..potentials.registry import add_scores, open_registry, register  # noqa: PLC0415 - maggma
+    from ..potentials.registry import add_scores, open_registry, register  # noqa: PLC0415 - start-up
 
     folder = Path(name)
     if not (folder / MODEL_FILE).is_file():

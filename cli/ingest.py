@@ -111,7 +111,7 @@ def ingest(
 
 
 def _open(store: Path | None) -> Stores:
-    from ..stores.connect import sqlite_stores, stores_from_yaml  # noqa: PLC0415 - maggma
+    from ..stores.connect import sqlite_stores, stores_from_yaml  # noqa: PLC0415 - start-up
 
     if store is None:
         raise ValueError("say where to: --store store.sqlite (made if missing), or a YAML with JOB_STORE")

@@ -51,7 +51,7 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
         If neither is given, or there is no store yet.
     """
     from ..flows.lock import is_starting  # noqa: PLC0415 - start-up
-    from ..stores.connect import STORE_FILE, sqlite_stores, stores_from_yaml  # noqa: PLC0415 - maggma, half a second
+    from ..stores.connect import STORE_FILE, sqlite_stores, stores_from_yaml  # noqa: PLC0415
 
     if (campaign is None) == (store is None):
         raise ValueError("say which: a CAMPAIGN.yaml, or --store PATH")
@@ -83,7 +83,7 @@ def open_store(path: Path) -> Stores:
     ValueError
         If there is no such file.
     """
-    from ..stores.connect import sqlite_stores, stores_from_yaml  # noqa: PLC0415 - maggma, half a second
+    from ..stores.connect import sqlite_stores, stores_from_yaml  # noqa: PLC0415 - start-up
 
     if not path.exists():
         raise ValueError(f"{path}: no such store")

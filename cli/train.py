@@ -198,7 +198,7 @@ def models(
     as_json: JsonOption = False,
 ) -> None:
     """List the models that a registry knows."""
-    from ..potentials.registry import REGISTRY_FILE, open_registry, registered  # noqa: PLC0415 - maggma
+    from ..potentials.registry import REGISTRY_FILE, open_registry, registered  # noqa: PLC0415 - start-up
 
     place = store or folder / REGISTRY_FILE
     if not place.exists():
