@@ -2,8 +2,8 @@
 
 ``python benchmarks/report.py [--calculations N] [--supercell NA NB NC] [--json]``. Calculations are made up: relaxed
 cells of the olivine host with all that documents of a campaign hold. Opening is measured in headless Chromium, until
-tables and the structure are there (`readable`) and until the charts in view are drawn too (`drawn`): CPU time of its main
-thread, the smallest of several as the machine may be busy, with the wall time. Without Chromium it is left out.
+tables and the structure are there (`readable`) and until the charts in view are drawn too (`drawn`): CPU time of its
+main thread, the smallest of several as the machine may be busy, with the wall time. Without Chromium it is left out.
 """
 
 from __future__ import annotations
