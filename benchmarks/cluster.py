@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -78,7 +79,7 @@ def status(jobs: int) -> dict[str, float]:
     uri, database = os.environ["VALENCEFLOW_MONGO_URI"], f"valenceflow_benchmark_{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="valenceflow-status-") as made:
         folder = Path(made)
-        path = fill(folder, jobs // 2)
+        path = fill(folder, round(0.6 * jobs))  # a third of them are end members, of one job
         stores = sqlite_stores(folder / "many" / STORE_FILE)
         found = _with_uuids_of_their_own(stores.collection("configurations"))
         half = found[: len(found) // 2]
@@ -136,6 +137,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
+    logging.disable(logging.INFO)
     warnings.simplefilter("ignore")  # jobflow-remote 1.0.1 uses what monty and pydantic deprecate
     if options.what == "submit":
         found = submit(options.configurations)

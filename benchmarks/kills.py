@@ -56,7 +56,7 @@ GIVE_UP_S = 7200
 REFUSED = 2
 """Exit code of a command that cannot be carried out as it was asked for."""
 COMPLAINTS = "complaints.txt"
-KILLED_FILE = "killed.json"
+KILLED, KILLED_FILE = "killed: ", "killed.json"
 APPEARS_WITHIN_S = 60
 
 
@@ -228,7 +228,7 @@ def kill_table(
     (folder / "inbox.yaml").write_text(INBOX.format(folder=campaign.parent), encoding="utf-8")
     done = kill_at_random(campaign, kills, random.Random(seed), kinds)
     return {
-        **{f"killed: {target}": done[target] for target in kinds},
+        **{f"{KILLED}{target}": done[target] for target in kinds},
         "rounds to finish": finish(campaign),
         **check(campaign),
     }

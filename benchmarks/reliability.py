@@ -3,9 +3,9 @@
     python benchmarks/reliability.py [--only messages --only store ...] [--seed 1] [--markdown | --json]
 
 Parts: `messages` (custodian's VASP messages, one by one), `faults` (every known fault of a run), `campaign` (20
-configurations, a random fault in every third), `kills` and `kills inbox` (SIGKILLs of launcher, workers and VASP),
-`store` (many writers, killed writers, power cuts). A part is a function from a seed to rows; all of them take about
-an hour on two busy cores.
+configurations, a random fault in every third), `kills`, `kills-inbox` and `kills-large` (SIGKILLs of launcher, workers
+and VASP, of a builder too), `store` (many writers, killed writers, power cuts). A part is a function from a seed to
+rows; all of them take some two hours on two busy cores.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 from time import perf_counter
 
 from faults import measure
-from kills import HARMS, TARGETS, kill_table
+from kills import HARMS, KILLED, kill_table
 from reliability_row import HEAD, Row, as_markdown, as_text
 from reliability_store import store_rows
 
-KILLS = 20
+KILLS, LARGE_KILLS = 20, 100
 
 
 def messages(seed: int) -> Iterator[Row]:
@@ -56,7 +56,7 @@ def campaign(seed: int) -> Iterator[Row]:
 
 def kills(seed: int) -> Iterator[Row]:
     """SIGKILLs at random moments over launcher, worker and VASP."""
-    yield _kill_row("kills", seed, inbox=False)
+    yield _kill_row("kills", seed)
 
 
 def kills_with_inbox(seed: int) -> Iterator[Row]:
@@ -64,14 +64,19 @@ def kills_with_inbox(seed: int) -> Iterator[Row]:
     yield _kill_row("kills", seed, inbox=True)
 
 
-def _kill_row(part: str, seed: int, inbox: bool) -> Row:
-    counts = kill_table(KILLS, seed, inbox)
-    killed = {target: counts[f"killed: {target}"] for target in TARGETS}
+def kills_large(seed: int) -> Iterator[Row]:
+    """Five times as many in a campaign of 50 configurations, with a builder beside it that is killed too."""
+    yield _kill_row("kills", seed, kills=LARGE_KILLS, large=True)
+
+
+def _kill_row(part: str, seed: int, kills: int = KILLS, inbox: bool = False, large: bool = False) -> Row:
+    counts = kill_table(kills, seed, inbox, large)
+    killed = {name.removeprefix(KILLED): number for name, number in counts.items() if name.startswith(KILLED)}
     told = [", ".join(f"{number} {target}" for target, number in killed.items())]
     told += [f"{counts['configurations']} configurations"]
     told += [f"{name}: {counts[name]}" for name in HARMS if name != "lost"]
     way = " with an inbox" if inbox else ""
-    good = sum(killed.values()) == KILLS and not any(counts[name] for name in HARMS)
+    good = sum(killed.values()) == kills and not any(counts[name] for name in HARMS)
     case = f"{sum(killed.values())} SIGKILLs{way}"
     return Row(part, case, f"{counts['lost']} lost", "; ".join(told), good)
 
@@ -91,6 +96,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "campaign": campaign,
     "kills": kills,
     "kills-inbox": kills_with_inbox,
+    "kills-large": kills_large,
     "store": store,
 }
 

@@ -87,7 +87,10 @@ stop)
     scancel --user="$(id -un)" 2>/dev/null || true
     for daemon in slurmd slurmctld; do
         if [ -f "$node/$daemon.pid" ]; then
-            kill "$(cat "$node/$daemon.pid")" 2>/dev/null || true
+            pid=$(cat "$node/$daemon.pid")
+            kill "$pid" 2>/dev/null || true
+            # It writes its state before it ends, for which the folder has to be there.
+            timeout 120 tail --pid="$pid" -f /dev/null || true
         fi
     done
     ;;

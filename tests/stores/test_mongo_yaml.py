@@ -40,7 +40,8 @@ def yaml_file(request, tmp_path, monkeypatch):
     )
     yield path
     if request.param == "server":
-        pymongo.MongoClient(MONGO_URI).drop_database(database)
+        with pymongo.MongoClient(MONGO_URI) as client:
+            client.drop_database(database)
 
 
 @job(data="frames")
