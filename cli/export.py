@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -99,7 +101,7 @@ def export(
         citation=citation,
     )
     place = find_place(campaign, store)
-    with ProgressLine(shown=not as_json) as bar:
+    with ended_as_by_ctrl_c(), ProgressLine(shown=not as_json) as bar:
         done = export_set(place.stores, to, options, read_back if check else None, bar.moved, replace)
     place.stores.close()
     if as_json:
@@ -159,6 +161,20 @@ def _species(name: str) -> Any:
     from ..inputs.species import get_species_map  # noqa: PLC0415
 
     return get_species_map(name)
+
+
+@contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM, a scheduler's, ends a command as Ctrl-C does, so that nothing unfinished stays."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class ProgressLine:

@@ -33,11 +33,15 @@ def read_back(folder: Path, formats: Sequence[str], report: Callable[[str, int, 
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                last = line
-                what, _, done = line.strip().partition(" ")
-                if done.isdigit():
-                    report(f"reading {what} back", int(done), 0)
+            try:
+                for line in process.stdout:
+                    last = line
+                    what, _, done = line.strip().partition(" ")
+                    if done.isdigit():
+                        report(f"reading {what} back", int(done), 0)
+            except BaseException:
+                process.kill()  # on Ctrl-C it would read on
+                raise
         errors.seek(0)
         said = errors.read().strip().splitlines()
     if process.returncode != 0:

@@ -7,7 +7,9 @@ same frames give the same file.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ class AseLmdbWriter:
             import lmdb  # noqa: PLC0415 - optional: it comes with the extra `potentials`
         except ImportError as err:
             raise ValueError("format aselmdb needs the package lmdb: pip install 'valenceflow[potentials]'") from err
-        self._full = lmdb.MapFullError
+        self._full, self._no_room = lmdb.MapFullError, lmdb.DiskError
         # The map only bounds the file, which is cut to what is used; it grows when it is full.
         self._size = _GROWTH
         self._env = lmdb.open(str(path), map_size=self._size, subdir=False, lock=False)
@@ -59,9 +61,11 @@ class AseLmdbWriter:
         self._put(b"nextid", self._number + 1)
         self._put(b"deleted_ids", [])
         self._put(b"metadata", {"title": "valenceflow"})
-        self._commit()
-        self._env.sync(True)
-        self._env.close()
+        try:
+            self._commit()
+            self._env.sync(True)
+        finally:
+            self._env.close()
 
     def _put(self, key: bytes, value: Any) -> None:
         self._waiting.append((key, zlib.compress(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))))
@@ -76,6 +80,8 @@ class AseLmdbWriter:
                 self._size *= 2
                 self._env.set_mapsize(self._size)
                 continue
+            except self._no_room as err:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._env.path()) from err
             self._waiting = []
             return
 

@@ -9,6 +9,7 @@ never a partial set. The same store and options give the same bytes.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -44,6 +45,7 @@ EXPECTED = ".expected"
 
 _VERSION = 1
 _LINKING_ROUNDS = 3
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, frames done, frames in all."""
@@ -114,7 +116,7 @@ def export_set(
     ------
     ValueError
         If the folder is taken, nothing is left to export, engines or protocols are mixed, a charge state is not known
-        to the species map, or a loader reads other numbers than were meant.
+        to the species map, the disk is full, or a loader reads other numbers than were meant.
     """
     _check_target(folder, replace)
     if options.species.knows_charge_states and not options.filters.ambiguous:
@@ -164,6 +166,12 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
     partial.chmod(0o755)
     try:
         yield partial
+    except OSError as err:
+        if err.errno not in _NO_ROOM:
+            raise
+        raise ValueError(
+            f"no room left in {partial.parent}: the set was not made; free some, or name a folder on another disk"
+        ) from err
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,9 +1,14 @@
 """`export` at the command line: a set from ingested folders, and one line where something must be changed."""
 
 import json
+import os
+import signal
+import time
 
 import ase.io
 import pytest
+from valenceflow.potentials import reading_back
+from valenceflow.stores.export import files
 
 from ..stores.export.conftest import label, put, relaxation, stores, twelve  # noqa: F401 - fixtures
 
@@ -89,6 +94,35 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments, said, store, tmp_pat
     before = sorted(tmp_path.iterdir())
     assert said in refused("export", "--store", store, *arguments)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_set_that_a_scheduler_ends_leaves_nothing(store, tmp_path, call, monkeypatch):
+    def ended(frame, of_model):
+        assert [path.name[:13] for path in tmp_path.glob(".set*")] == [".set.partial-"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(files, "extxyz_frame", ended)
+    before, handler = sorted(tmp_path.iterdir()), signal.getsignal(signal.SIGTERM)
+    answer = call("export", "--store", store, "--to", tmp_path / "set", "--format", "mace")
+    assert answer.code == 130
+    assert sorted(tmp_path.iterdir()) == before
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_reading_back_ends_with_who_asked_for_it(tmp_path, monkeypatch):
+    loader = tmp_path / "loader"
+    loader.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\necho mace 1\nexec sleep 60\n")
+    loader.chmod(0o755)
+    monkeypatch.setattr(reading_back.sys, "executable", str(loader))
+
+    def interrupt(*said):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reading_back.read_back(tmp_path, ["mace"], interrupt)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 @pytest.mark.slow

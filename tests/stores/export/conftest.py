@@ -1,5 +1,6 @@
 """Stores of frames with known charge states, and energies that a formula gives, for data sets."""
 
+import subprocess
 from functools import partial
 
 import numpy as np
@@ -80,3 +81,17 @@ def twelve(stores, put):
     for number in range(12):
         put(f"run{number:02d}", relaxation(number), lineage=f"lineage{number // 2}")
     return stores
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 32 kB in memory."""
+    place = tmp_path / "small"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("mounting a small file system needs rights that are missing here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

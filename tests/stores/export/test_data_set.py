@@ -183,6 +183,13 @@ def test_nothing_is_left_where_reading_back_fails(twelve, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["mace", "chgnet", "cpainn", "parquet", "aselmdb"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(twelve, small_disk, name):
+    with pytest.raises(ValueError, match=r"no room left in .*: the set was not made; free some"):
+        export_set(twelve, small_disk / "set", ExportOptions([name]))
+    assert list(small_disk.iterdir()) == []
+
+
 def test_what_is_not_read_back_is_said(twelve, tmp_path):
     done = export_set(twelve, tmp_path / "set", ExportOptions(["mace", "parquet"]))
     assert done.manifest["formats"]["mace"]["read_back_with"] == "not read back"
