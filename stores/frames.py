@@ -287,12 +287,30 @@ def with_arrays(stores: Collections, documents: Sequence[Mapping[str, Any]]) -> 
     for block_id, same in groupby(documents, key=lambda document: document["block_id"]):
         block = blocks.get(block_id)
         if block is None:
-            raise ValueError(
-                f"{stores.place}: frame block {block_id} is missing: `valenceflow build` or `valenceflow ingest` with "
-                "--again writes it anew"
-            )
+            raise _missing(stores, block_id)
         for document in same:
             yield Frame(document, block.frame(document["row"]))
+
+
+def _missing(stores: Collections, block_id: str) -> ValueError:
+    return ValueError(
+        f"{stores.place}: frame block {block_id} is missing: `valenceflow build` or `valenceflow ingest` with "
+        "--again writes it anew"
+    )
+
+
+def read_block(stores: Collections, block_id: str) -> FrameBlock:
+    """One block.
+
+    Raises
+    ------
+    ValueError
+        If it is missing.
+    """
+    found = read_blocks(stores, [block_id])
+    if block_id not in found:
+        raise _missing(stores, block_id)
+    return found[block_id]
 
 
 def read_blocks(stores: Collections, block_ids: Iterable[str]) -> dict[str, FrameBlock]:
