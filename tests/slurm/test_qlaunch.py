@@ -12,6 +12,7 @@ from pathlib import Path
 import pymongo
 import pytest
 from valenceflow.flows.queues.configuration import ClusterAnswers, write_cluster_files
+from valenceflow.flows.queues.launchpad_jobs import open_launchpad
 
 MONGO_URI = os.environ.get("VALENCEFLOW_MONGO_URI")
 BIN = Path(sys.executable).parent
@@ -40,6 +41,9 @@ def cluster(tmp_path):
         mongo_database=database,
     )
     write_cluster_files(tmp_path / "cluster", answers)
+    launchpad = open_launchpad(tmp_path / "cluster" / "my_launchpad.yaml")
+    launchpad.reset("", require_password=False)  # as `lpad reset` does
+    launchpad.connection.close()
     yield tmp_path / "cluster"
     with pymongo.MongoClient(MONGO_URI) as client:
         client.drop_database(database)
