@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from fireworks import LaunchPad
+from fireworks import FWAction, LaunchPad, Workflow
+from fireworks.utilities.fw_serializers import serialize_fw
 from jobflow import Flow
-from jobflow.managers.fireworks import flow_to_workflow
+from jobflow.managers.fireworks import JobFiretask, flow_to_workflow
+from monty.json import jsanitize
 
 from ...stores.documents import StepKind
 from ..wall_time import wall_time_s
@@ -70,7 +72,7 @@ class FireWorksQueue:
         """Add a workflow; returns the fw_ids."""
         for job, step in jobs_of(flow):
             job.update_config({"manager_config": self.spec(step)}, dynamic=False)
-        ids = self._launchpad.add_wf(flow_to_workflow(flow))
+        ids = self._launchpad.add_wf(readable_workflow(flow))
         return [str(fw_id) for fw_id in ids.values()]
 
     def spec(self, step: StepKind) -> dict[str, Any]:
@@ -123,3 +125,35 @@ class FireWorksQueue:
     def resume(self, jobs: Sequence[QueuedJob]) -> int:
         """Release what was held back."""
         return act_on(of_state(jobs, HELD), lambda job: self._launchpad.resume_fw(int(job.queue_id)))
+
+
+def readable_workflow(flow: Flow) -> Workflow:
+    """A workflow whose jobs can be read back from FireWorks' database, however often it writes them anew."""
+    return _strictly_written(flow_to_workflow(flow))
+
+
+def _strictly_written(workflow: Workflow) -> Workflow:
+    for firework in workflow.fws:
+        firework.tasks = [StrictJobFiretask(**task) for task in firework.tasks]
+    return workflow
+
+
+class StrictJobFiretask(JobFiretask):
+    """A job that is written strictly.
+
+    jobflow 0.4.0 writes it by jsanitize without `strict`, which turns a pydantic model, as the protocol, to a `str`.
+    """
+
+    _fw_name = f"{{{{{__name__}.StrictJobFiretask}}}}"
+
+    @serialize_fw  # type: ignore[untyped-decorator]  # FireWorks is untyped
+    def to_dict(self) -> dict[str, Any]:
+        """The task as plain data, models by their fields and class."""
+        return {**self, "job": jsanitize(self["job"], strict=True, enum_values=True)}
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Run the job; what follows it is written strictly too."""
+        action: FWAction = super().run_task(fw_spec)  # type: ignore[no-untyped-call]  # jobflow leaves it untyped
+        for workflow in (*action.detours, *action.additions):
+            _strictly_written(workflow)
+        return action
