@@ -5,7 +5,7 @@ Documents go where JOB_STORE of the worker's own jobflow settings says, so that 
 
 from __future__ import annotations
 
-import shlex
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +25,9 @@ from .launchpad_jobs import launchpad_jobs, launchpad_place, open_launchpad
 if TYPE_CHECKING:
     from ..campaign_file import FireWorksChoice
 
+ENVIRONMENT = "valenceflow_environment"
+"""Field of a job's spec with the variables that it needs."""
+
 
 class FireWorksQueue:
     """A LaunchPad.
@@ -33,7 +36,8 @@ class FireWorksQueue:
     ----------
     launchpad : connected.
     choice : what the campaign file says under `launch: fireworks:`.
-    environment : variables that every job of the campaign needs (of a rehearsal), exported by its queue script.
+    environment : variables that every job of the campaign needs (of a rehearsal); the job sets them, as a queue
+        script's `pre_rocket` would replace that of the user's my_qadapter.yaml.
     file : that it was opened from; None: FireWorks' own default.
     """
 
@@ -78,10 +82,9 @@ class FireWorksQueue:
     def spec(self, step: StepKind) -> dict[str, Any]:
         """Priority, category and what the queue is asked for."""
         queue: dict[str, Any] = {**self._choice.queue, **self._choice.steps.get(step, {})}
-        if self._environment:
-            exports = (f"export {name}={shlex.quote(value)}" for name, value in self._environment.items())
-            queue["pre_rocket"] = "; ".join(filter(None, [str(queue.get("pre_rocket") or ""), *exports]))
         spec: dict[str, Any] = {"_priority": self._choice.priority}
+        if self._environment:
+            spec[ENVIRONMENT] = self._environment
         if self._choice.category is not None:
             spec["_category"] = self._choice.category
         if queue:
@@ -138,8 +141,24 @@ def _strictly_written(workflow: Workflow) -> Workflow:
     return workflow
 
 
+def take_environment(wanted: Mapping[str, str]) -> None:
+    """Set variables for the jobs of this process, and what atomate2 and pymatgen made of them.
+
+    Both read theirs when they are imported, which reading a job from FireWorks' database has done.
+    """
+    if not wanted:
+        return
+    from atomate2 import SETTINGS as ATOMATE2  # noqa: PLC0415 - seconds, and submitters need it not
+    from pymatgen.core import SETTINGS as PYMATGEN  # noqa: PLC0415
+
+    os.environ.update(wanted)
+    for name, value in type(ATOMATE2)():
+        setattr(ATOMATE2, name, value)
+    PYMATGEN.update({name: value for name, value in wanted.items() if name.startswith("PMG_")})
+
+
 class StrictJobFiretask(JobFiretask):
-    """A job that is written strictly.
+    """A job that sets the variables it needs, and is written strictly.
 
     jobflow 0.4.0 writes it by jsanitize without `strict`, which turns a pydantic model, as the protocol, to a `str`.
     """
@@ -153,6 +172,7 @@ class StrictJobFiretask(JobFiretask):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Run the job; what follows it is written strictly too."""
+        take_environment(fw_spec.get(ENVIRONMENT, {}))
         action: FWAction = super().run_task(fw_spec)  # type: ignore[no-untyped-call]  # jobflow leaves it untyped
         for workflow in (*action.detours, *action.additions):
             _strictly_written(workflow)

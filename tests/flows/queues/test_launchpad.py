@@ -1,9 +1,13 @@
 """What is handed to FireWorks comes back from its database as it was."""
 
 import json
+import os
 
+from atomate2 import SETTINGS as ATOMATE2
 from fireworks import Firework
-from valenceflow.flows.queues.launchpad import readable_workflow
+from pymatgen.core import SETTINGS as PYMATGEN
+from valenceflow.flows.campaign_file import FireWorksChoice
+from valenceflow.flows.queues.launchpad import ENVIRONMENT, FireWorksQueue, readable_workflow, take_environment
 from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.inputs.protocol import Protocol
 
@@ -21,3 +25,24 @@ def test_jobs_come_back_from_fireworks_database_with_their_protocol_and_sites(ha
         assert theirs.protocol.hash == ours.protocol.hash
         assert back.function_kwargs["sites"] == job.function_kwargs["sites"]
         assert back.uuid == job.uuid
+
+
+def test_what_a_rehearsal_needs_goes_with_its_jobs_and_leaves_the_users_queue_script_alone():
+    needed = {"ATOMATE2_VASP_CMD": "stand-in", "PMG_VASP_PSP_DIR": "/stubs"}
+    choice = FireWorksChoice(queue={"walltime": "01:00:00"})
+    spec = FireWorksQueue(None, choice, needed).spec("relax")
+    assert spec[ENVIRONMENT] == needed
+    assert spec["_queueadapter"] == {"walltime": "01:00:00"}
+    assert ENVIRONMENT not in FireWorksQueue(None, choice).spec("relax")
+
+
+def test_a_job_sets_what_it_needs_though_atomate2_and_pymatgen_are_there_already(monkeypatch):
+    for name in ("ATOMATE2_VASP_CMD", "PMG_VASP_PSP_DIR"):
+        monkeypatch.setenv(name, "before")
+    monkeypatch.setattr(ATOMATE2, "VASP_CMD", "before")
+    monkeypatch.setitem(PYMATGEN, "PMG_VASP_PSP_DIR", "before")
+    take_environment({})
+    assert (ATOMATE2.VASP_CMD, PYMATGEN["PMG_VASP_PSP_DIR"]) == ("before", "before")
+    take_environment({"ATOMATE2_VASP_CMD": "stand-in", "PMG_VASP_PSP_DIR": "/stubs"})
+    assert (ATOMATE2.VASP_CMD, PYMATGEN["PMG_VASP_PSP_DIR"]) == ("stand-in", "/stubs")
+    assert os.environ["ATOMATE2_VASP_CMD"] == "stand-in"
