@@ -21,6 +21,7 @@ import torch
 from ase import Atoms
 from pydantic import ValidationError
 
+from ..stores.processes import end_with_parent
 from .calculator import ChargeStateCalculator
 from .labelling import StateSource, states_in_array
 from .open_models import ModelChoice
@@ -248,6 +249,7 @@ _in_worker: tuple[_Task, ChargeStateCalculator] | None = None
 def _start_worker(task: _Task) -> None:
     global _in_worker  # a pool's worker has no other place for what it opens once
     torch.set_num_threads(1)
+    end_with_parent()
     _in_worker = (task, task.choice.open())
 
 
