@@ -122,7 +122,7 @@
 
   // Charts -----------------------------------------------------------------------------------------------------------
   // plotly is unpacked, and a chart drawn, only when it comes near the view: a long report opens as fast as a short one.
-  const AHEAD = "400px 0px";
+  const AHEAD = 400; // pixels
 
   function chartDrawer(show) {
     const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
@@ -148,14 +148,16 @@
     const waiting = new Set(places);
     const drawThese = (wanted) => Promise.all(wanted.filter((place) => waiting.delete(place)).map(draw));
     window.addEventListener("beforeprint", () => drawThese(places));
-    await new Promise((drawn) => {
-      const near = new IntersectionObserver((entries) => {
-        const wanted = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
-        wanted.forEach((place) => near.unobserve(place));
-        drawThese(wanted).then(drawn);
-      }, { rootMargin: AHEAD });
-      places.forEach((place) => near.observe(place));
-    });
+    await drawThese(places.filter((place) => {
+      const { top, bottom } = place.getBoundingClientRect();
+      return top < window.innerHeight + AHEAD && bottom > -AHEAD;
+    }));
+    const near = new IntersectionObserver((entries) => {
+      const wanted = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+      wanted.forEach((place) => near.unobserve(place));
+      drawThese(wanted);
+    }, { rootMargin: `${AHEAD}px 0px` });
+    waiting.forEach((place) => near.observe(place));
   }
 
   async function start() {
