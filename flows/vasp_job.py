@@ -172,7 +172,9 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
         write_start_file(folder, start_content(context, start))
         clock.lap("inputs")
         fresh_wall_clock()
-        run_vasp(**deepcopy(self.run_vasp_kwargs))  # handlers count their errors: every run starts with fresh ones
+        # Commands as they are set now, not when atomate2 was imported; handlers count errors: every run has fresh ones.
+        commands = {"vasp_cmd": SETTINGS.VASP_CMD, "vasp_gamma_cmd": SETTINGS.VASP_GAMMA_CMD}
+        run_vasp(**commands | deepcopy(self.run_vasp_kwargs))
         clock.lap("vasp and custodian")
         outputs = self._read_outputs(folder)
         symbols, killed = outputs.frames.symbols, context.history.killed_folder
