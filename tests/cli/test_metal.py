@@ -12,6 +12,8 @@ from valenceflow.stores.step_runs import StepRuns
 
 ENGINE = "rehearsal:springs"
 
+pytestmark = pytest.mark.slow  # bcc Na takes 20 x 20 x 20 k-points
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory, write_campaign, shell):

@@ -52,6 +52,7 @@ def test_of_monty_s_deprecations_only_the_one_that_jobflow_makes_is_left_out():
     assert len(log_of("warnings.warn_explicit('else', FutureWarning, 'f.py', 1, module='jobflow.managers.local')")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [None, "ignore::ResourceWarning"])
 def test_rehearsals_keep_quiet_about_their_stub_potcars_and_vasp_does_not(own, stub_potcars, monkeypatch):
     from valenceflow.flows.engines import engine_environment

@@ -68,7 +68,7 @@ def reads_unsafe_yaml(path):
     [
         (raises, "KeyError"),
         (hangs, "HangError: no answer within 1 s"),
-        (eats, "MemoryError"),
+        pytest.param(eats, "MemoryError", marks=pytest.mark.slow),
         (starts_a_program, "ForbiddenError: subprocess.Popen"),
         (writes_elsewhere, "ForbiddenError: writes"),
     ],

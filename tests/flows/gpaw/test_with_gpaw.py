@@ -49,6 +49,7 @@ def iron_oxide():
     return Structure(lattice, ["Fe", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]], site_properties={"oxidation_state": [2, -2]})
 
 
+@pytest.mark.slow
 def test_iron_oxide_has_the_moment_of_fe2(coarse, iron_oxide, rehearse, tmp_path):
     sites = charge_sites(iron_oxide, COUPLE)
     starts = ("atoms", "ionic d1")
