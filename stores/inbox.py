@@ -14,16 +14,17 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count as counter
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import quote
 
 import orjson
 
 from .sqlite_collection import SQLiteCollection, as_documents, sort_direction
-from .sqlite_file import CollectionError, Inbox, Journal, SQLiteFile
+from .sqlite_file import CollectionError
 from .sqlite_json import decode, encode
 from .sqlite_mongo import check, identity, matches, prepared, sort_key, values_at
 from .sqlite_projection import Projection, Properties
@@ -210,21 +211,17 @@ class InboxCollection(SQLiteCollection):
         have made the file and the collection; indexes, journal and inbox have no effect.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        collection: str = "jobs",
-        key: str = "uuid",
-        last_updated_field: str = "last_updated",
-        indexes: Sequence[str] = (),
-        timeout: float = 60.0,
-        journal: Journal = "auto",
-        inbox: Inbox = "auto",
-    ) -> None:
-        super().__init__(path, collection, key, last_updated_field, indexes, timeout, journal, inbox)
-        self.folder = inbox_folder(self.path)
-        self.file = SQLiteFile(Path(self.path), journal, timeout, read_only=True)
-        self._known: dict[str, Handed] = {}
+    _reads_only: ClassVar[bool] = True
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where updates go."""
+        return inbox_folder(self.path)
+
+    @cached_property
+    def _known(self) -> dict[str, Handed]:
+        """Files of the inbox that were read, which never change."""
+        return {}
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from .sqlite_file import CollectionError, Inbox, Journal, SQLiteFile, check_path, file_system_type
 from .sqlite_file import is_network_file_system as is_network
@@ -52,6 +52,8 @@ class SQLiteCollection:
         If the path is no file, or the collection's name cannot be used.
     """
 
+    _reads_only: ClassVar[bool] = False
+
     def __init__(
         self,
         path: str | Path,
@@ -70,7 +72,7 @@ class SQLiteCollection:
         self.last_updated_field = last_updated_field
         self.indexes = list(indexes)
         self.inbox = inbox
-        self.file = SQLiteFile(place, journal, timeout)
+        self.file = SQLiteFile(place, journal, timeout, read_only=self._reads_only)
         self._connected: DocumentTable | None = None
 
     @property
