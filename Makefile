@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo demo-dft study-dft miniature test test-slow lint typecheck clean
+.PHONY: demo demo-dft study-dft miniature test test-fast test-slow lint style typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
@@ -25,7 +25,11 @@ study-dft: $(STAMP)
 miniature: $(STAMP)
 	$(BIN)/python examples/paper-miniature/miniature.py
 
-test: lint
+# Types are checked beside the tests: one process on one core for a sixth of the time, while tests also wait.
+test: style
+	$(MAKE) -j 2 typecheck test-fast
+
+test-fast: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 # Trainings, campaigns that are killed, a queue of one node: what takes longer than the ten seconds of `slow`. One process
@@ -33,10 +37,11 @@ test: lint
 test-slow: $(STAMP)
 	$(BIN)/pytest -n $$(($(WORKERS) + 1)) --dist worksteal -m slow
 
-lint: $(STAMP)
+lint: style typecheck
+
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(MAKE) typecheck
 
 # mypy wants an installed package: over the folders it fails where the clone's name is no identifier.
 typecheck: $(STAMP)

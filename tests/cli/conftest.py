@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from filelock import FileLock
 
 SPRINGS = ("--engine", "rehearsal:springs")
 
@@ -77,11 +78,26 @@ def shell(command_line):
 
 
 @pytest.fixture(scope="session")
-def finished_campaign(tmp_path_factory, write_campaign, shell):
+def shared_folder(tmp_path_factory, worker_id):
+    """Folder that the processes of a test run have in common, and a lock under which one of them fills it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder, FileLock(folder / "lock")
+
+
+@pytest.fixture(scope="session")
+def finished_campaign(shared_folder, write_campaign, shell):
     """A finished campaign (file and what `run` printed) of four configurations, seven VASP runs; only to be copied."""
-    sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
-    path = write_campaign(tmp_path_factory.mktemp("finished"), working_ion=sodium, charge={"sample": 2})
-    answer = shell("run", path, "--engine", "rehearsal:springs", "--workers", 2)
-    assert answer.code in (0, 1), answer
-    assert answer.err == ""
-    return path, answer.out
+    folder, lock = shared_folder
+    campaign, printed = folder / "finished", folder / "finished.txt"
+    with lock:
+        if not printed.exists():
+            campaign.mkdir()
+            sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
+            path = write_campaign(campaign, working_ion=sodium, charge={"sample": 2})
+            answer = shell("run", path, "--engine", "rehearsal:springs", "--workers", 2)
+            assert answer.code in (0, 1), answer
+            assert answer.err == ""
+            printed.write_text(answer.out)
+    return campaign / "campaign.yaml", printed.read_text()
