@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..inputs.orderings.catalogue import OrderingCatalogue
-from ..inputs.orderings.group import JointKey, ordering_group
+from ..inputs.orderings.group import JointKey, count_text, ordering_group
 from ..inputs.orderings.identity import IdentifiedStructure
 from ..inputs.orderings.rows import OrderingCount, OrderingRow
 from ..inputs.orderings.written import record, write_cif, write_cifs, write_rows
@@ -36,8 +36,8 @@ def head(catalogue: OrderingCatalogue, note: str = "") -> str:
     return (
         f"{cell.host.name} {supercell_text(cell.matrix)} ({catalogue.group.order} operations), "
         f"x = {catalogue.fraction}: {catalogue.n_working} {cell.host.working_ion}{high}\n"
-        f"{what}{f' at {at}' if at else ''}: {space.raw:,} arrangements, {space.distinct:,} distinct"
-        + (f"\n{note}" if note else "")
+        f"{what}{f' at {at}' if at else ''}: {count_text(space.raw)} arrangements, "
+        f"{count_text(space.distinct)} distinct" + (f"\n{note}" if note else "")
     )
 
 
@@ -156,7 +156,7 @@ def show_counts(subject: Subject, counts: Sequence[OrderingCount], as_json: bool
 
 
 def _texts(numbers: Iterable[int | None]) -> list[str]:
-    return ["-" if number is None else f"{number:,}" for number in numbers]
+    return ["-" if number is None else count_text(number) for number in numbers]
 
 
 def _columns(columns: Sequence[tuple[str, list[str]]]) -> Table:

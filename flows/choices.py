@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from ..inputs.orderings.electrostatics import ElectrostaticModel
-from ..inputs.orderings.group import Bits, JointKey, joint_burnside_count, ordering_group
+from ..inputs.orderings.group import Bits, JointKey, count_text, joint_burnside_count, ordering_group
 from ..inputs.orderings.identity import key_of, read_structure
 from ..inputs.orderings.lowest import SearchProgress, lowest_finder
 from ..inputs.orderings.mapping import map_onto
@@ -106,8 +106,9 @@ class OrderingChooser:
         """Refuse more configurations than can be planned."""
         if count > MAX_CONFIGURATIONS:
             raise ValueError(
-                f"{what} asks for {count:,} configurations of {self.campaign.cell.structure.composition.formula}; at "
-                f"most {MAX_CONFIGURATIONS:,} are planned: use {{sample: N, seed: S}}"
+                f"{what} asks for {count_text(count)} configurations of "
+                f"{self.campaign.cell.structure.composition.formula}; at most {MAX_CONFIGURATIONS:,} are planned: "
+                "use {sample: N, seed: S}"
             )
 
     def check_files_used(self, keys: set[str]) -> None:

@@ -24,7 +24,7 @@ from ..supercells import HostSupercell
 from .annealing import anneal_charges, anneal_joint
 from .electrostatics import ElectrostaticModel
 from .energies import EnergyModel
-from .group import Bits, JointKey, OrderingGroup, ordering_group
+from .group import Bits, JointKey, OrderingGroup, count_text, ordering_group
 from .identity import IdentifiedStructure, identify
 from .listing import LISTABLE
 from .lowest import SearchProgress, lowest_finder
@@ -182,8 +182,9 @@ class OrderingCatalogue:
         """
         if not self.space.is_listable or self.space.distinct > LISTABLE:
             raise ValueError(
-                f"{self.space.distinct:,} distinct {self._words} of {self.cell.structure.composition.formula} at "
-                f"fraction {self.fraction} are too many to list (limit {LISTABLE:,}); {self._instead}"
+                f"{count_text(self.space.distinct)} distinct {self._words} of "
+                f"{self.cell.structure.composition.formula} at fraction {self.fraction} are too many to list "
+                f"(limit {LISTABLE:,}); {self._instead}"
             )
         return (self._row(member) for member in self.space.members())
 

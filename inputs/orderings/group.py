@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from math import comb
 
@@ -278,6 +279,11 @@ def _fixed_arrangements(cycles_of_length: CycleType, n_ones: int) -> int:
                     after[ones + full * length] = after.get(ones + full * length, 0) + choices * before
         ways = after
     return ways.get(n_ones, 0)
+
+
+def count_text(number: int) -> str:
+    """A count as a person reads it: every digit below 10^15, else three of them and the power of ten."""
+    return f"{number:,}" if number < 10**15 else f"{Decimal(number):.2e}".replace("e+", "e")
 
 
 def burnside_count(permutations: NDArray[np.int_], n_ones: int) -> int:

@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from .group import Bits, JointKey, OrderingGroup, burnside_count
+from .group import Bits, JointKey, OrderingGroup, burnside_count, count_text
 from .halves import MAX_SITES, Masks, halves
 from .images import smallest_of_orbits
 
@@ -69,9 +69,9 @@ def check_listable(permutations: NDArray[np.int_], n_ones: int) -> None:
     if raw > LISTABLE or n_sites > MAX_SITES:
         distinct = burnside_count(permutations, n_ones)
         raise ValueError(
-            f"{raw:,} arrangements of {n_ones} on {n_sites} sites ({distinct:,} distinct) are too many to list "
-            f"(limit {LISTABLE:,} on {MAX_SITES} sites); use a smaller supercell, annealing for low energies, or a "
-            "uniform sample, which lists nothing"
+            f"{count_text(raw)} arrangements of {n_ones} on {n_sites} sites ({count_text(distinct)} distinct) "
+            f"are too many to list (limit {LISTABLE:,} on {MAX_SITES} sites); use a smaller supercell, annealing for "
+            "low energies, or a uniform sample, which lists nothing"
         )
 
 

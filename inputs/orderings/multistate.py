@@ -15,7 +15,7 @@ from math import comb, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from .group import CycleType, cycle_types
+from .group import CycleType, count_text, cycle_types
 from .halves import MAX_SITES
 from .listing import LISTABLE, bits_of, list_orbits
 
@@ -68,8 +68,9 @@ def list_multistate_orbits(permutations: NDArray[np.int_], numbers: Sequence[int
     raw = prod(comb(sum(numbers[i:]), numbers[i]) for i in range(len(numbers)))
     if raw > LISTABLE or permutations.shape[1] > MAX_SITES:
         raise ValueError(
-            f"{raw:,} arrangements of {' + '.join(map(str, numbers))} states ({expected:,} distinct) are too many to "
-            f"list (limit {LISTABLE:,} on {MAX_SITES} sites); use a smaller supercell"
+            f"{count_text(raw)} arrangements of {' + '.join(map(str, numbers))} states "
+            f"({count_text(expected)} distinct) are too many to list (limit {LISTABLE:,} on {MAX_SITES} sites); use a "
+            "smaller supercell"
         )
     operations = np.unique(permutations, axis=0)
     placed = list(_placements(operations, list(numbers[1:]), 1))

@@ -18,7 +18,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .group import Bits, OrderingGroup, cycle_lengths, cycles, smallest_image
+from .group import Bits, OrderingGroup, count_text, cycle_lengths, cycles, smallest_image
 from .sampling import Weight
 
 
@@ -91,7 +91,7 @@ def _sample(
     orbits = FixedPoints(operations, tuple(parts))
     n_orbits = orbits.total // len(operations)
     if not 0 < how_many <= n_orbits:
-        raise ValueError(f"{how_many} distinct orderings were asked for, but {n_orbits:,} exist")
+        raise ValueError(f"{how_many} distinct orderings were asked for, but {count_text(n_orbits)} exist")
     source = orbits if weight == "orbits" else FixedPoints(np.arange(permutations.shape[1])[None], tuple(parts))
     found: dict[bytes, Bits] = {}
     for bits in source.draws(seed):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from .group import count_text
 from .sampling import Weight
 from .spaces import Member, OrderingSpace
 from .stratum_names import Stratum, main_stratum
@@ -59,7 +60,7 @@ class Selection:
         if asked + taken > space.distinct:
             already = f", {taken} of them taken already" if taken else ""
             raise ValueError(
-                f"{self.where}{what} = {asked} but only {space.distinct:,} orderings of {self.of} are "
+                f"{self.where}{what} = {asked} but only {count_text(space.distinct)} orderings of {self.of} are "
                 f"distinct{already}; use {{all: true}}"
             )
 

@@ -75,6 +75,16 @@ def test_counts_fit_a_narrow_terminal_without_cutting_a_number(answer, monkeypat
     assert "48 operations" in shown
 
 
+def test_counts_that_nobody_can_read_are_told_by_their_power_of_ten(answer, refusal):
+    large = (OLIVINE, "--supercell", "4,4,4", "--fraction", "1/2")
+    shown = answer("count", *large)
+    assert "…" not in shown
+    assert "6.50e148" in shown
+    (count,) = answer("count", *large, as_json=True)
+    assert str(count["joint_distinct"]).startswith("64994969963590588945975941396570481746")
+    assert "6.50e148 distinct orderings of Na256" in refusal("list", *large)
+
+
 def test_the_count_at_a_sodium_ordering_is_modulo_its_symmetry(answer):
     (count,) = answer("count", *PAPER, "--at", "3cf3dd", as_json=True)
     assert count["charge_distinct"] == 735_471

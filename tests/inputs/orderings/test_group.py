@@ -14,6 +14,7 @@ from valenceflow.inputs.orderings.group import (
     JointKey,
     bits_from_hex,
     burnside_count,
+    count_text,
     cycle_lengths,
     joint_burnside_count,
     ordering_group,
@@ -361,3 +362,16 @@ def test_charge_orbits_of_a_canonical_working_ordering_are_canonical_joint_keys(
             assert group.multiplicity(working, charges.bits(i)) == charges.multiplicities[i]
             keys.add(key)
     assert len(keys) == joint_burnside_count(group, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (11_269_366_602, "11,269,366,602"),
+        (10**15 - 1, "999,999,999,999,999"),
+        (10**15, "1.00e15"),
+        (65 * 10**400, "6.50e401"),
+    ],
+)
+def test_counts_are_exact_where_a_person_can_read_them(number, text):
+    assert count_text(number) == text
