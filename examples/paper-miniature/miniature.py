@@ -11,9 +11,10 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from runner import Runner, StageError, one_at_a_time
+from runner import Runner, Stage, StageError, one_at_a_time
 from stages import stages_of
 from valenceflow.inputs.yaml_files import parse_yaml, yaml_text
 
@@ -36,7 +37,9 @@ def main() -> int:
         print(f"--until {options.until!r}: choose {', '.join(names)}", file=sys.stderr)
         return 2
     if options.list:
-        _list(runner)
+        with suppress(BrokenPipeError):  # `| head` has read enough
+            _list(runner)
+            sys.stdout.flush()
         return 0
     folder.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM):  # shells have both ignored in what runs in the background
@@ -66,17 +69,18 @@ def _options() -> argparse.Namespace:
 def _list(runner: Runner) -> None:
     """Stages with their state."""
     width = max(len(stage.name) for stage in runner.stages)
-    for stage in runner.stages:
-        said = runner.record(stage)
-        if runner.finished(stage):
-            kills = f", killed {said['killed']} times besides" if said["killed"] else ""
-            state = f"done, {said['cpu_s']:.0f} CPU s{kills}"
-        elif said.get("finished"):
-            state = "to do again: its settings or inputs changed"
-        else:
-            state = f"begun, {said['cpu_s']:.0f} CPU s so far" if said else "to do"
-        print(f"{stage.name:{width}s}  {stage.title}: {state}")
-    print(runner.left() or "nothing left to do")
+    lines = [f"{stage.name:{width}s}  {stage.title}: {_state(runner, stage)}" for stage in runner.stages]
+    print("\n".join([*lines, runner.left() or "nothing left to do"]))
+
+
+def _state(runner: Runner, stage: Stage) -> str:
+    said = runner.record(stage)
+    if runner.finished(stage):
+        kills = f", killed {said['killed']} times besides" if said["killed"] else ""
+        return f"done, {said['cpu_s']:.0f} CPU s{kills}"
+    if said.get("finished"):
+        return "to do again: its settings or inputs changed"
+    return f"begun, {said['cpu_s']:.0f} CPU s so far" if said else "to do"
 
 
 if __name__ == "__main__":
