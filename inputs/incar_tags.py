@@ -8,8 +8,6 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
-from pymatgen.io.vasp.inputs import Incar
-
 TagValue: TypeAlias = bool | int | float | str
 
 # Tags that every protocol writes itself: left out, VASP's or a library's default would decide them silently.
@@ -60,6 +58,8 @@ def plain_value(tag: str, value: Any) -> Any:
     YAML reads `1e-5` as text and `520` as a whole number; both must mean what 1.0e-5 and 520.0 mean, or
     two equal protocols would have two hashes.
     """
+    from pymatgen.io.vasp.inputs import Incar  # noqa: PLC0415 - many import protocols, few check tags
+
     return Incar({tag: value})[tag]
 
 
@@ -71,6 +71,8 @@ def check_protocol_tags(tags: dict[str, Any], field: str) -> dict[str, Any]:
     ValueError
         For a tag that VASP does not know, that another field owns, or that belongs to the launch.
     """
+    from pymatgen.io.vasp.inputs import Incar  # noqa: PLC0415 - as above
+
     plain: dict[str, Any] = {}
     for name, value in tags.items():
         tag = name.strip().upper()

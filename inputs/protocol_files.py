@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pymatgen.io.vasp.inputs import Incar
 
 from .incar_tags import LAUNCH_TAGS, TAGS_OF_OTHER_FIELDS
 from .yaml_files import first_problem, model_at, named_parts, parse_yaml, right_name, yaml_text
@@ -96,6 +95,8 @@ def _remedy(field: str, known: tuple[str, ...]) -> str:
         return f"{tag} is written from `{TAGS_OF_OTHER_FIELDS[tag]}`"
     if tag in LAUNCH_TAGS:
         return f"{tag} changes no energy; give it per launch (user_incar_settings)"
+    from pymatgen.io.vasp.inputs import Incar  # noqa: PLC0415 - many import protocols, few check tags
+
     if tag in Incar.INCAR_PARAMS:
         return "an INCAR tag goes under `incar`"
     return right_name(field, known)

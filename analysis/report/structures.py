@@ -6,11 +6,12 @@ Positions are fractional coordinates in units of 1/`GRID`, which is finer than 0
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...inputs.supercells import HostSupercell
 from ...stores.building import supercell_of
@@ -88,7 +89,7 @@ class StructureEncoder:
         return {
             "cell": [round(float(v), 4) for vector in structure["lattice"]["matrix"] for v in vector],
             "elements": [[symbol, len(list(run))] for symbol, run in groupby(symbols)],
-            "at": _on_grid(site["abc"] for site in structure["sites"]),
+            "at": _on_grid([site["abc"] for site in structure["sites"]]),
             "redox": [order[site] for site in final["redox_sites"]],
             "meant": _bits((row.member["configuration"] or {}).get("charge_bits")),
             "achieved": _bits(achieved),
@@ -110,8 +111,9 @@ class StructureEncoder:
         return _on_grid(cell.structure.frac_coords[cell.working_sites[empty]])
 
 
-def _on_grid(positions: Iterable[Sequence[float]]) -> list[int]:
-    return [round(GRID * float(value)) % GRID for position in positions for value in position]
+def _on_grid(positions: ArrayLike) -> list[int]:
+    found: list[int] = (np.rint(GRID * np.asarray(positions, dtype=float)).astype(np.int64) % GRID).ravel().tolist()
+    return found
 
 
 def _bits(values: Sequence[bool] | None) -> list[int] | None:
