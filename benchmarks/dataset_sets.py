@@ -186,13 +186,14 @@ def query_rows(options: argparse.Namespace, root: Path) -> list[Row]:
     """Questions by indexed fields, counted and with a hundred documents; a DataFrame of ten columns of every frame."""
     stores = filled(root / "store.sqlite", options.frames)
     question = Question("frames", x="0.3:0.4", host="host3", engine="rehearsal:springs")
-    count(stores, question)
     rows = []
     asked = {
         "count by indexed fields": lambda: count(stores, question),
         "100 lowest by indexed fields": lambda: list(find(stores, question, COLUMNS, "energy_per_atom", 100)),
+        "100 lowest of all": lambda: list(find(stores, Question("frames"), COLUMNS, "energy_per_atom", 100)),
     }
     for what, action in asked.items():
+        action()  # the first makes its index
         value = 1000 * seconds(action, 3)
         rows.append(Row(what, options.frames, value, "ms", "<= 100", value <= 100))
     value = seconds(lambda: data_frame(stores, Question("frames"), COLUMNS), 2)

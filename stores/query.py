@@ -23,6 +23,7 @@ from .documents import ChargeOrderedCalculationDoc
 from .frames import Collections, FrameDoc, FrameLabel
 from .relations import COUNTING, LOST
 from .sqlite_collection import SQLiteCollection
+from .sqlite_projection import value_at
 from .where import where
 
 if TYPE_CHECKING:
@@ -152,22 +153,13 @@ def find(
     ValueError
         If the question or a field cannot be understood.
     """
-    fields = None if columns is None else [question.field(name) for name in columns]
-    order: dict[str, Any] | None = None
-    if sort is not None:
-        by_engine = {"engine": 1} if question.engine is None else {}
-        order = {**by_engine, question.field(sort.removeprefix("-")): -1 if sort.startswith("-") else 1}
-    collection, criteria = _collection(stores, question), question.criteria(stores)
-    documents = collection.query(criteria, properties=fields, sort=order, limit=limit)
-    if fields is None:
-        yield from documents
+    if columns is None:
+        collection = _collection(stores, question, sort)
+        yield from collection.query(question.criteria(stores), sort=_order(question, sort), limit=limit)
         return
-    if not any("." in name for name in fields):
-        yield from ({name: document.get(name) for name in fields} for document in documents)
-        return
-    paths = {name: name.split(".") for name in fields}
-    for document in documents:
-        yield {name: _value(document, path) for name, path in paths.items()}
+    fields = [question.field(name) for name in columns]
+    for values in _values(stores, question, fields, sort, limit):
+        yield dict(zip(fields, values, strict=True))
 
 
 def data_frame(
@@ -177,7 +169,7 @@ def data_frame(
     import pandas as pd  # noqa: PLC0415 - half a second
 
     fields = [question.field(name) for name in columns]
-    return pd.DataFrame.from_records(list(find(stores, question, columns, sort, limit)), columns=fields)
+    return pd.DataFrame.from_records(list(_values(stores, question, fields, sort, limit)), columns=fields)
 
 
 def count(stores: Collections, question: Question) -> int:
@@ -185,7 +177,27 @@ def count(stores: Collections, question: Question) -> int:
     return int(_collection(stores, question).count(question.criteria(stores)))
 
 
-def _collection(stores: Collections, question: Question) -> Collection:
+def _values(
+    stores: Collections, question: Question, fields: Sequence[str], sort: str | None, limit: int
+) -> Iterator[list[Any]]:
+    """Values of fields of each document, None where it has none."""
+    collection, order = _collection(stores, question, sort), _order(question, sort)
+    criteria = question.criteria(stores)
+    if isinstance(collection, SQLiteCollection):
+        yield from collection.values(criteria, fields, order, limit)
+        return
+    for document in collection.query(criteria, properties=list(fields), sort=order, limit=limit):
+        yield [value_at(document, field) for field in fields]
+
+
+def _order(question: Question, sort: str | None) -> dict[str, Any] | None:
+    if sort is None:
+        return None
+    by_engine = {"engine": 1} if question.engine is None else {}
+    return {**by_engine, question.field(sort.removeprefix("-")): -1 if sort.startswith("-") else 1}
+
+
+def _collection(stores: Collections, question: Question, sort: str | None = None) -> Collection:
     """The collection, with an index over what is asked for together, made the first time a large store is asked.
 
     SQLite uses one index a question: that of an engine alone finds everything where all is of one engine.
@@ -197,9 +209,12 @@ def _collection(stores: Collections, question: Question) -> Collection:
     together = [name for name in together if name != "formula" or question.kind == "frames"]
     together += ["latest"] if question.kind == "calculations" else []
     together += ["fraction"] if question.x is not None else []
-    if not isinstance(collection, SQLiteCollection) or collection.has_inbox or len(together) < 2:
+    if not isinstance(collection, SQLiteCollection) or collection.has_inbox:
         return collection
-    if int(collection.count()) >= _LARGE:
+    # Sorted by what is indexed, the first few are found without reading the others.
+    order = _order(question, sort) or {}
+    together += [field for field in order if field in collection.table.columns and field not in together]
+    if len(together) > 1 and int(collection.count()) >= _LARGE:
         collection.index_together(together)
     return collection
 
@@ -230,10 +245,3 @@ def _reduced(formula: str) -> str:
         return str(Composition(formula).reduced_formula)
     except ValueError as err:
         raise ValueError(f"formula {formula!r}: {err}; write it as NaFePO4") from err
-
-
-def _value(document: Mapping[str, Any], path: Sequence[str]) -> Any:
-    value: Any = document
-    for part in path:
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value

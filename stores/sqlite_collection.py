@@ -20,7 +20,8 @@ from .sqlite_json import encode
 from .sqlite_mongo import matches, prepared
 from .sqlite_projection import Projection, Properties
 from .sqlite_pushdown import fields_of, pushdown
-from .sqlite_query import count, distinct, find, matching_ids
+from .sqlite_query import count, distinct, find, find_values, matching_ids
+from .sqlite_reader import DocumentReader
 from .sqlite_table import DocumentTable, check_collection, identity_criteria
 
 Document = dict[str, Any]
@@ -176,6 +177,22 @@ class SQLiteCollection:
         """The first document that matches a filter, None where there is none; parameters as in `query`."""
         return next(self.query(criteria, properties, sort, limit=1), None)
 
+    def values(
+        self,
+        criteria: Mapping[str, Any] | None,
+        fields: Sequence[str],
+        sort: Mapping[str, Any] | None = None,
+        limit: int = 0,
+    ) -> Iterator[list[Any]]:
+        """Yield values of fields alone, for tables: faster than `query`, whose other parameters are these.
+
+        Parameters
+        ----------
+        fields : dotted fields. A value is None where its field is missing or lies within an array.
+        """
+        order = [(field, sort_direction(given)) for field, given in (sort or {}).items()]
+        yield from find_values(self.table, criteria, fields, order, limit)
+
     def distinct(self, field: str, criteria: Mapping[str, Any] | None = None) -> list[Any]:
         """Distinct values of a field, first seen first; the elements of arrays count one by one."""
         return distinct(self.table, field, criteria)
@@ -266,7 +283,7 @@ class SQLiteCollection:
         table = self.table
         filters = prepared(criteria)
         certain, undecided = table.rows(pushdown(filters, table.columns))
-        documents = table.fetch(undecided, fields_of(filters))
+        documents = table.fetch(undecided, DocumentReader(fields_of(filters)))
         decided = (row for row, document in documents if matches(filters, document))
         return min([*certain[:1], *islice(decided, 1)], default=None)
 

@@ -61,6 +61,14 @@ class Projection:
         tree[parts[-1]] = None
 
 
+def value_at(document: Mapping[str, Any], field: str) -> Any:
+    """Value of a dotted field by way of objects alone, None where it is missing."""
+    value: Any = document
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
 def _included(document: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
     part: dict[str, Any] = {}
     for field, value in document.items():

@@ -142,6 +142,16 @@ def fields_of(criteria: Any) -> set[str] | None:
     return fields
 
 
+def are_near(one: Any, other: Any) -> bool:
+    """Whether two columns may be in the wrong order, one of them a real that SQLite's parser rounded."""
+    if not (isinstance(one, float) or isinstance(other, float)):
+        return False
+    if not (isinstance(one, int | float) and isinstance(other, int | float)):
+        return False
+    low, high = sorted((one, other))
+    return _bracket(low)[1] >= _bracket(high)[0]
+
+
 def _clause(key: str, condition: Any, columns: Mapping[str, str]) -> Pushdown:
     if key in ("$and", "$or", "$nor"):
         if not isinstance(condition, list | tuple) or not all(isinstance(part, Mapping) for part in condition):

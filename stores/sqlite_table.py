@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -19,16 +19,14 @@ from .sqlite_file import META_TABLE, CollectionError, SQLiteFile
 from .sqlite_json import decode, encode
 from .sqlite_pushdown import (
     BOOLEANS,
-    OPAQUE,
     Pushdown,
     column_expression,
     is_indexable,
-    json_path,
     quoted,
 )
+from .sqlite_reader import Read, Reader
 
-_FULL_CHUNK = 32  # documents read at once; they may be megabytes each
-_PART_CHUNK = 256  # the same, for a few fields of each
+Item = TypeVar("Item")
 
 
 class Rows(NamedTuple):
@@ -36,6 +34,14 @@ class Rows(NamedTuple):
 
     certain: list[int]
     open: list[int]
+
+
+class SortedRow(NamedTuple):
+    """A row that may match, with the columns that it was sorted by."""
+
+    id: int
+    is_certain: bool
+    values: tuple[Any, ...]
 
 
 class DocumentTable:
@@ -112,18 +118,43 @@ class DocumentTable:
         certain = {row for row, is_certain in found if is_certain}
         return Rows(sorted(certain), sorted({row for row, _ in found} - certain))
 
-    def sorted_rows(self, conditions: Pushdown, path: str, descending: bool) -> dict[int, bool] | None:
-        """Rows that may match -> whether they surely do, sorted by an indexed field; None if SQL does not know how."""
-        column, must = quoted(self.columns[path]), conditions.must
-        sql = (
-            f"SELECT id, COALESCE({must.text}, 0), {column} >= ? OR typeof({column}) = 'real' FROM {self._table} "
-            f"WHERE {conditions.may.text} ORDER BY {column} {'DESC' if descending else 'ASC'}, id"
-        )
+    def can_sort(self, order: Sequence[tuple[str, int]]) -> bool:
+        """Whether `sorted_rows` knows how: by indexed fields without arrays and objects, of numbers the last alone."""
+        if not all(path in self.columns for path, _ in order):
+            return False
+        columns = [quoted(self.columns[path]) for path, _ in order]
+        bad = [f"{column} >= x'4f'" for column in columns] + [f"{column} < ''" for column in columns[:-1]]
         with self.file.reading() as connection:
-            rows = connection.execute(sql, (*must.parameters, OPAQUE, *conditions.may.parameters)).fetchall()
-        if any(inexact for _, _, inexact in rows):
-            return None
-        return {row: bool(is_certain) for row, is_certain, _ in rows}
+            return not any(
+                connection.execute(f"SELECT 1 FROM {self._table} WHERE {condition} LIMIT 1").fetchone()
+                for condition in bad
+            )
+
+    def sorted_rows(self, conditions: Pushdown, order: Sequence[tuple[str, int]], most: int = 0) -> list[SortedRow]:
+        """Rows that may match, sorted by indexed fields.
+
+        Reals are sorted but for those that lie together within their last digits.
+
+        Parameters
+        ----------
+        conditions : what may match.
+        order : (field, 1 or -1) pairs, the first the most important; `can_sort` must hold.
+        most : the first so many rows; 0: all.
+        """
+        columns = ", ".join(quoted(self.columns[path]) for path, _ in order)
+        by = ", ".join(f"{place} {'DESC' if sign < 0 else 'ASC'}" for place, (_, sign) in enumerate(order, 3))
+        # One condition for both would be an OR, for which SQLite leaves the index and looks into the documents.
+        sql = (
+            f"SELECT id, 1, {columns} FROM {self._table} WHERE {conditions.must.text} UNION ALL "
+            f"SELECT id, 0, {columns} FROM {self._table} WHERE {conditions.open.text} "
+            f"ORDER BY {by}, 1, 2 DESC LIMIT ?"
+        )
+        parameters = (*conditions.must.parameters, *conditions.open.parameters, most or -1)
+        with self.file.reading() as connection:
+            rows = connection.execute(sql, parameters).fetchall()
+        # A row of both comes twice, first as certain.
+        once = {row[0]: row for row in reversed(rows)}
+        return [SortedRow(row[0], bool(row[1]), row[2:]) for row in reversed(once.values())]
 
     def distinct_scalars(self, path: str) -> list[Any] | None:
         """Distinct strings and integers of an indexed field, first seen first; None if it holds others."""
@@ -177,14 +208,8 @@ class DocumentTable:
         with self.file.reading() as connection:
             return int(connection.execute(f"SELECT COUNT(*) FROM {self._table}").fetchone()[0])
 
-    def scan(self, fields: set[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every document in order of insertion, those added meanwhile left out.
-
-        Parameters
-        ----------
-        fields : dotted fields that are needed (others may be missing), or None for whole documents.
-        """
-        reader = _Reader(fields)
+    def scan(self, reader: Reader[Read]) -> Iterator[tuple[int, Read]]:
+        """Every document in order of insertion, those added meanwhile left out."""
         sql = f"SELECT id, {reader.selection} FROM {self._table} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
         with self.file.reading() as connection:
             last = connection.execute(f"SELECT MAX(id) FROM {self._table}").fetchone()[0]
@@ -194,24 +219,21 @@ class DocumentTable:
                 rows = connection.execute(sql, (position, last, reader.chunk)).fetchall()
             if not rows:
                 return
-            yield from ((row[0], reader.document(row)) for row in rows)
+            yield from zip([row[0] for row in rows], reader.read(rows), strict=True)
             position = rows[-1][0]
 
-    def fetch(self, ids: Iterable[int], fields: set[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    def fetch(self, ids: Iterable[int], reader: Reader[Read]) -> Iterator[tuple[int, Read]]:
         """Documents by row, in the order given; rows that vanished meanwhile are passed over."""
-        for batch in self.batches(ids, fields):
-            yield from batch
+        for wanted in chunks(ids, reader.chunk):
+            yield from self.read(wanted, reader)
 
-    def batches(self, ids: Iterable[int], fields: set[str] | None) -> Iterator[Iterator[tuple[int, dict[str, Any]]]]:
-        """The same, those together that were read at once; they are decoded as they are asked for."""
-        reader = _Reader(fields)
+    def read(self, wanted: Sequence[int], reader: Reader[Read]) -> Iterator[tuple[int, Read]]:
+        """The same for a few rows, read at once and decoded as they are asked for."""
         sql = f"SELECT id, {reader.selection} FROM {self._table} WHERE id IN (SELECT value FROM json_each(?))"
-        pending, size = iter(ids), 4  # small at first: many queries want one document
-        while wanted := list(islice(pending, size)):
-            with self.file.reading() as connection:
-                rows = {row[0]: row for row in connection.execute(sql, (orjson.dumps(wanted).decode(),))}
-            yield _decoded(reader, wanted, rows)
-            size = min(2 * size, reader.chunk)
+        with self.file.reading() as connection:
+            there = {row[0]: row for row in connection.execute(sql, (orjson.dumps(wanted).decode(),))}
+        rows = [there[row] for row in wanted if row in there]
+        return zip([row[0] for row in rows], reader.read(rows), strict=True)
 
     def insert(self, text: str) -> None:
         """Add a document; only within `SQLiteFile.writing`."""
@@ -249,81 +271,19 @@ class DocumentTable:
         return {name[2:]: name for _, name, *_ in rows if name.startswith("$.")}
 
 
+def chunks(rows: Iterable[Item], most: int) -> Iterator[list[Item]]:
+    """Rows to be read together: few at first, as many queries want one document, then up to so many."""
+    pending, size = iter(rows), min(4, most)
+    while wanted := list(islice(pending, size)):
+        yield wanted
+        size = min(2 * size, most)
+
+
 def check_collection(name: str) -> str:
     """Name of a collection, refused if it cannot name a table."""
     if not name or "\0" in name or name.startswith("sqlite_") or name.lower() == META_TABLE:
         raise CollectionError(f"collection = {name!r} cannot name a table of the store: use another name")
     return name
-
-
-class _Reader:
-    """SQL that selects a document, or the fields of it that are needed, and the way back to Python.
-
-    A field is cut out by SQLite, which does not build what is not needed. Where a nested field is not found
-    by way of objects alone (it may lie within an array), its whole outermost field is read.
-    """
-
-    def __init__(self, fields: set[str] | None) -> None:
-        self.fields = fields
-        self.chunk = _FULL_CHUNK if fields is None else _PART_CHUNK
-        self._heads: dict[str, list[list[str]]] = {}
-        for field in sorted(fields or ()):
-            parts = field.split(".")
-            self._heads.setdefault(parts[0], []).append(parts)
-        self._has_nested = any(map(self._is_nested, self._heads))
-        self.selection = "doc" if fields is None else ", ".join(self._columns()) or "NULL"
-
-    def document(self, row: Sequence[Any]) -> dict[str, Any]:
-        """Document, or the needed part of it, from a selected row (the id comes first)."""
-        if self.fields is None:
-            whole: dict[str, Any] = decode(row[1])
-            return whole
-        if not self._has_nested:
-            return self._flat(row[1:])
-        part: dict[str, Any] = {}
-        values = iter(row[1:])
-        for head, leaves in self._heads.items():
-            whole_head = next(values)
-            texts = [next(values) for leaf in leaves if len(leaf) > 1] if self._is_nested(head) else []
-            if whole_head is not None:
-                part[head] = decode(whole_head)
-            elif texts:
-                self._graft(part, leaves, texts)
-        return part
-
-    def _flat(self, texts: Sequence[str | None]) -> dict[str, Any]:
-        """Outermost fields alone, which many documents are asked for: decoded all at once."""
-        found = {name: text for name, text in zip(self._heads, texts, strict=False) if text is not None}
-        return dict(zip(found, decode(f"[{','.join(found.values())}]"), strict=True))
-
-    def _is_nested(self, head: str) -> bool:
-        return all(len(leaf) > 1 for leaf in self._heads[head])
-
-    def _columns(self) -> Iterator[str]:
-        for head, leaves in self._heads.items():
-            whole = f"doc -> {json_path([head])}"
-            if self._is_nested(head):
-                found = " AND ".join(f"json_type(doc, {json_path(leaf)}) IS NOT NULL" for leaf in leaves)
-                yield f"CASE WHEN NOT ({found}) THEN {whole} END"
-                yield from (f"doc -> {json_path(leaf)}" for leaf in leaves)
-            else:
-                yield whole
-
-    @staticmethod
-    def _graft(part: dict[str, Any], leaves: Sequence[Sequence[str]], texts: Sequence[str | None]) -> None:
-        for leaf, text in zip(leaves, texts, strict=True):
-            if text is None:
-                continue  # the outermost field itself is missing
-            place = part
-            for name in leaf[:-1]:
-                place = place.setdefault(name, {})
-            place[leaf[-1]] = decode(text)
-
-
-def _decoded(
-    reader: _Reader, wanted: Sequence[int], rows: Mapping[int, Sequence[Any]]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    return ((row, reader.document(rows[row])) for row in wanted if row in rows)
 
 
 def identity_criteria(document: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from maggma.core import Sort, StoreError, Validator
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder
 from monty.serialization import dumpfn, loadfn
+from valenceflow.stores import sqlite_query
 from valenceflow.stores.sqlite import SQLiteStore, SQLiteStoreError
+from valenceflow.stores.sqlite_table import DocumentTable
 
 
 @pytest.fixture
@@ -103,6 +105,24 @@ def test_sorting_takes_maggmas_sort_and_plain_numbers(store):
     store.update([{"task_id": n, "a": a} for n, a in enumerate([2, None, 1, 2])])
     assert ids(store.query(sort={"a": Sort.Descending, "task_id": -1})) == [3, 0, 2, 1]
     assert ids(store.query(sort={"a": 1}, skip=1, limit=2)) == [2, 0]
+
+
+@pytest.mark.parametrize(("sign", "limit"), [(1, 0), (-1, 0), (1, 2), (-1, 2)])
+def test_numbers_whose_last_digits_sql_has_wrong_are_sorted_by_their_documents(store, monkeypatch, sign, limit):
+    numbers = [0.1, np.nextafter(0.1, 0), np.nextafter(0.1, 1), 5.0, 0.1]
+    store.ensure_index("a")
+    store.update([{"task_id": n, "a": float(a)} for n, a in enumerate(numbers)])
+    exact = DocumentTable.sorted_rows
+
+    def as_another_parser_has_them(table, conditions, order, most=0):
+        rounded = [row._replace(values=(round(row.values[0], 15),)) for row in exact(table, conditions, order)]
+        rows = sorted(rounded, key=lambda row: (sign * row.values[0], row.id))
+        return rows[: most or None]
+
+    monkeypatch.setattr(DocumentTable, "sorted_rows", as_another_parser_has_them)
+    monkeypatch.setattr(sqlite_query, "_PAGE", 0)
+    expected = {1: [1, 0, 4, 2, 3], -1: [3, 2, 0, 4, 1]}[sign]
+    assert ids(store.query(sort={"a": sign}, limit=limit)) == expected[: limit or None]
 
 
 @pytest.mark.parametrize("indexed", [False, True])
