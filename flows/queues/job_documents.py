@@ -10,7 +10,10 @@ from .jobs import QueuedJob
 CAMPAIGN = "job.metadata.campaign"
 """Where a job says which campaign it is of."""
 
-FIELDS = ("uuid", "index", "db_id", "state", "error", "remote", "run_dir", "job.name", "job.metadata")
+FIELDS = (
+    *("uuid", "index", "db_id", "state", "error", "remote.error", "run_dir"),
+    *("job.name", "job.metadata.configuration_id"),
+)
 """What is read of a job."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,22 @@ def launchpad_place(launchpad: LaunchPad) -> str:
 
 def launchpad_jobs(launchpad: LaunchPad, campaign: str) -> list[QueuedJob]:
     """Every job of a campaign, oldest first."""
-    found = launchpad.fireworks.find({"spec.campaign": campaign}, projection=list(_FIELDS)).sort("fw_id", 1)
-    return [_queued(launchpad, document) for document in found]
+    found = list(launchpad.fireworks.find({"spec.campaign": campaign}, projection=list(_FIELDS)).sort("fw_id", 1))
+    launches = _last_launches(launchpad, found)
+    return [_queued(document, launches.get(document["fw_id"], {})) for document in found]
 
 
-def _queued(launchpad: LaunchPad, document: Mapping[str, Any]) -> QueuedJob:
+def _last_launches(launchpad: LaunchPad, fireworks: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """Fw_id -> its last launch, of those that were launched; one question for all."""
+    last = {document["launches"][-1]: document["fw_id"] for document in fireworks if document["launches"]}
+    fields = ["launch_id", "launch_dir", "action.stored_data._message"]
+    found = launchpad.launches.find({"launch_id": {"$in": list(last)}}, projection=fields) if last else ()
+    return {last[launch["launch_id"]]: launch for launch in found}
+
+
+def _queued(document: Mapping[str, Any], launch: Mapping[str, Any]) -> QueuedJob:
     spec = document["spec"]
     task = spec["_tasks"][0]["job"]
-    launch = _launch(launchpad, document)
     stored = ((launch.get("action") or {}).get("stored_data") or {}) if document["state"] == "FIZZLED" else {}
     return QueuedJob(
         configuration_id=spec.get("configuration_id", ""),
@@ -79,15 +87,6 @@ def _queued(launchpad: LaunchPad, document: Mapping[str, Any]) -> QueuedJob:
         folder=launch.get("launch_dir") or "",
         name=document["name"],
     )
-
-
-def _launch(launchpad: LaunchPad, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not document["launches"]:
-        return {}
-    found: Mapping[str, Any] | None = launchpad.launches.find_one(
-        {"launch_id": document["launches"][-1]}, projection=["launch_dir", "action.stored_data"]
-    )
-    return found or {}
 
 
 def _from_file(path: Path) -> LaunchPad:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...inputs.yaml_files import parse_yaml
 from ...stores.connect import Stores
+from ...stores.mongo_reader import is_plain_mongo, read_mongo
 from ...stores.secrets import redacted, secrets_of
 from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
@@ -115,9 +116,11 @@ def read_jobs(launch: Launch, campaign: str) -> Sequence[QueuedJob]:
         return launchpad_jobs(open_launchpad(launch.file), campaign)
     if launch.file is None:
         raise ValueError("it is not noted where its project's file is: `valenceflow run` with --launch remote notes it")
-    spec = project_of(launch.file)["queue"]["store"]
+    spec = full_form(project_of(launch.file)["queue"]["store"], launch.file)
     try:
-        with store_from(full_form(spec, launch.file)) as queue:
+        if is_plain_mongo(spec):
+            return [queued_job(document) for document in read_mongo(spec, {CAMPAIGN: campaign}, FIELDS)]
+        with store_from(spec) as queue:
             return [queued_job(document) for document in queue.query({CAMPAIGN: campaign}, list(FIELDS))]
     except Exception as error:
         raise ConnectionError(redacted(str(error), secrets_of(spec))) from None

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from valenceflow.flows.queues.launches import Launch, remember_launch
 from valenceflow.stores.connect import STORE_FILE, sqlite_stores
 
 SCIENCE = ("jobflow", "emmet", "torch", "atomate2", "pymatgen")
@@ -91,3 +92,12 @@ def test_status_asks_the_store_without_maggma_mongodb_or_numpy(campaign, form, o
     shown = imports_none_of((*SCIENCE, *DATABASES, *others), "status", campaign, *form)
     assert "killed" in shown
     assert "forces" in shown
+
+
+def test_status_asks_a_queue_in_mongodb_without_maggma_or_numpy(campaign):
+    store = "type: MongoStore, database: mine, collection_name: queue, port: 1"
+    project = campaign.with_name("project.yaml")
+    project.write_text(f"queue: {{store: {{{store}, mongoclient_kwargs: {{serverSelectionTimeoutMS: 1}}}}}}")
+    remember_launch(campaign.parent / "small", "vasp", Launch("remote", "mine", project))
+    others = ("maggma", "monty", "numpy", "mongomock_ng", "jobflow_remote", "fireworks", "boto3")
+    assert "remote cannot be asked: localhost:1: " in imports_none_of((*SCIENCE, *others), "status", campaign)

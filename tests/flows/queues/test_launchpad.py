@@ -2,12 +2,15 @@
 
 import json
 import os
+from types import SimpleNamespace
 
+import mongomock_ng
 from atomate2 import SETTINGS as ATOMATE2
 from fireworks import Firework
 from pymatgen.core import SETTINGS as PYMATGEN
 from valenceflow.flows.campaign_file import FireWorksChoice
 from valenceflow.flows.queues.launchpad import ENVIRONMENT, FireWorksQueue, readable_workflow, take_environment
+from valenceflow.flows.queues.launchpad_jobs import launchpad_jobs
 from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.inputs.protocol import Protocol
 
@@ -46,3 +49,46 @@ def test_a_job_sets_what_it_needs_though_atomate2_and_pymatgen_are_there_already
     take_environment({"ATOMATE2_VASP_CMD": "stand-in", "PMG_VASP_PSP_DIR": "/stubs"})
     assert (ATOMATE2.VASP_CMD, PYMATGEN["PMG_VASP_PSP_DIR"]) == ("stand-in", "/stubs")
     assert os.environ["ATOMATE2_VASP_CMD"] == "stand-in"
+
+
+def test_jobs_on_a_launchpad_are_told_with_their_last_launch_by_two_questions():
+    asked, database = [], mongomock_ng.MongoClient()["fireworks"]
+    # A LaunchPad wants a server; of it nothing but its two collections is asked.
+    launchpad = SimpleNamespace(
+        fireworks=Counting(database["fireworks"], asked), launches=Counting(database["launches"], asked)
+    )
+    of = {"campaign": "small", "configuration_id": "c"}
+    tasks = [{"job": {"uuid": f"u{n}", "index": 1}} for n in range(3)]
+    launchpad.fireworks.insert_many(
+        [
+            {"fw_id": n, "name": "relax", "state": state, "launches": launches, "spec": {**of, "_tasks": [tasks[n]]}}
+            for n, (state, launches) in enumerate([("FIZZLED", [4, 7]), ("RUNNING", [8]), ("WAITING", [])])
+        ]
+    )
+    said = {"stored_data": {"_message": "out of\n memory", "_exception": {"_stacktrace": "x"}}}
+    launchpad.launches.insert_many(
+        [
+            {"launch_id": 4, "launch_dir": "/first", "action": said},
+            {"launch_id": 7, "launch_dir": "/again", "action": said},
+            {"launch_id": 8, "launch_dir": "/runs", "action": None},
+        ]
+    )
+    del asked[:]
+    found = [(job.uuid, job.state, job.error, job.folder) for job in launchpad_jobs(launchpad, "small")]
+    assert found == [
+        ("u0", "FAILED", "out of memory", "/again"),
+        ("u1", "RUNNING", "", "/runs"),
+        ("u2", "WAITING", "", ""),
+    ]
+    assert asked == ["find", "find"]
+
+
+class Counting:
+    """A collection that notes what it is asked."""
+
+    def __init__(self, collection, asked):
+        self._collection, self._asked = collection, asked
+
+    def __getattr__(self, name):
+        self._asked.append(name)
+        return getattr(self._collection, name)

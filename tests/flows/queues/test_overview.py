@@ -3,8 +3,8 @@
 import json
 
 import mongomock_ng
+import pymongo
 import pytest
-from maggma.stores import mongolike
 from mongomock_ng.store import ServerStore
 from valenceflow.flows.queues.jobs import QueuedJob, configuration_state
 from valenceflow.flows.queues.launches import LAUNCH_FILE, Launch, launches_of, remember_launch
@@ -29,7 +29,7 @@ def job(uuid, state, configuration, error="", index=1):
 def project(tmp_path, monkeypatch):
     """Function that puts jobs into the queue of a project; returns where that is."""
     server = ServerStore()
-    monkeypatch.setattr(mongolike, "MongoClient", lambda *w, **options: mongomock_ng.MongoClient(_store=server))
+    monkeypatch.setattr(pymongo, "MongoClient", lambda *w, **options: mongomock_ng.MongoClient(_store=server))
     path = tmp_path / "project.yaml"
     path.write_text(
         "name: trial\nqueue: {store: {type: MongoStore, host: db.example.org, database: mine, collection_name: queue,"
@@ -86,7 +86,7 @@ def test_a_database_that_fails_is_told_without_its_password(project, monkeypatch
         raise ConnectionError(f"mongodb://me:{PASSWORD}@db.example.org refused {PASSWORD}")
 
     launch = project(job("a1", "RUNNING", "a"))
-    monkeypatch.setattr(mongolike, "MongoClient", refuse)
+    monkeypatch.setattr(pymongo, "MongoClient", refuse)
     found = queue_overview("vasp", launch, "small", UUIDS)
     assert "refused" in found.problem
     assert PASSWORD not in found.problem
