@@ -11,7 +11,7 @@ import typer
 
 from ..inputs.whole_files import write_whole
 from .completion import complete_data_set, complete_model
-from .model_options import DeviceOption, PrecisionOption, WorkersOption, chosen_model
+from .model_options import BatchOption, DeviceOption, PrecisionOption, WorkersOption, chosen_model
 from .places import JsonOption
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def evaluate(
     workers: WorkersOption = 1,
     device: DeviceOption = "cpu",
     dtype: PrecisionOption = None,
+    batch_atoms: BatchOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score potentials on a data set, side by side.
@@ -97,7 +98,7 @@ def evaluate(
     done: list[ModelScores] = []
     with ProgressLine(shown=not as_json) as line:
         for name in models:
-            choice = chosen_model(name.split("+"), device, dtype)
+            choice = chosen_model(name.split("+"), device, dtype, batch_atoms)
             scores, predictions = evaluate_model(choice, data, out / "work", settings, line.moved)
             folder = _folder_of(scores, out, done)
             folder.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,20 @@ DeviceOption = Annotated[str, typer.Option(help="Where models compute: cpu, cuda
 PrecisionOption = Annotated[
     str | None, typer.Option("--dtype", help="float64 or float32; default: float64 where the model can.")
 ]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Relax so many atoms together by FIRE first, on a GPU (torch-sim; cPaiNN and MACE); each structure is "
+        "then finished on its own.",
+        show_default=False,
+    ),
+]
 
 
-def chosen_model(names: Sequence[str] | None, device: str, dtype: str | None) -> ModelChoice:
+def chosen_model(
+    names: Sequence[str] | None, device: str, dtype: str | None, batch_atoms: int | None = None
+) -> ModelChoice:
     """The model or ensemble that was named.
 
     Raises
@@ -43,4 +54,4 @@ def chosen_model(names: Sequence[str] | None, device: str, dtype: str | None) ->
         raise ValueError(f"say --model: the folder of a trained model, or {PRETRAINED}")
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"--dtype {dtype!r}: choose float32 or float64")
-    return ModelChoice(tuple(names), device, dtype)
+    return ModelChoice(tuple(names), device, dtype, batch_atoms=batch_atoms)

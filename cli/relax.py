@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..inputs.whole_files import write_whole
-from .model_options import DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
+from .model_options import BatchOption, DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
 from .ordering_subject import CoupleOption, CouplesOption
 from .places import JsonOption
 
@@ -44,6 +44,7 @@ def relax(
     couples: CouplesOption = None,
     device: DeviceOption = "cpu",
     dtype: PrecisionOption = None,
+    batch_atoms: BatchOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Relax structures under a potential, as the paper does.
@@ -52,7 +53,7 @@ def relax(
     """
     if out is None:
         raise ValueError("say where results go: --out FOLDER")
-    choice = chosen_model(model, device, dtype)
+    choice = chosen_model(model, device, dtype, batch_atoms)
     from ..potentials.relax_many import relax_many  # noqa: PLC0415 - torch
     from ..potentials.relaxation import RelaxSettings  # noqa: PLC0415
     from ..potentials.structure_files import read_jobs, write_relaxed  # noqa: PLC0415
@@ -64,7 +65,7 @@ def relax(
     with progress_bar("relaxing") as tell:
         tell(0, len(jobs))
         results = relax_many(
-            jobs, choice, settings, out / JOURNAL, workers, source, lambda _, done, total: tell(done, total)
+            jobs, choice, settings, out / JOURNAL, workers, source, lambda _, done, total: tell(done, total), tell
         )
     write_relaxed(out / STRUCTURES, results)
     rows = [_row(result) for result in results]

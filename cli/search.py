@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .model_options import DeviceOption, PrecisionOption, WorkersOption
+from .model_options import BatchOption, DeviceOption, PrecisionOption, WorkersOption
 from .ordering_subject import (
     ChargesOption,
     CoupleOption,
@@ -87,6 +87,7 @@ def run(
     symprec: SymprecOption = None,
     device: DeviceOption = "cpu",
     dtype: PrecisionOption = None,
+    batch_atoms: BatchOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search the orderings of lowest energy; at several fractions the hull between the end members.
@@ -107,6 +108,7 @@ def run(
     nested = orderings == "both" and searcher == "hybrid"
     choice = SearcherChoice(searcher, {"seed": seed, **parse_settings(settings or [])}, nested)  # type: ignore[arg-type]  # checked there
     relaxing = {"fmax": fmax, "steps": steps, "workers": workers, "device": device, "dtype": dtype, "folder": to}
+    relaxing["batch_atoms"] = batch_atoms
     several = len(fraction or []) != 1
     evaluator, known = potential(subject, model, charges, several, {**relaxing, "moments_of": moments_of})
     space = asked_space(subject, "ions" if nested else orderings, fraction, at, "electrostatics" if nested else known)

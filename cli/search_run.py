@@ -192,7 +192,8 @@ def potential(
             f"{PRETRAINED} knows the high state as its surrogate: its energies compare at one composition only; search "
             "one, take --charges free, or a model of your own"
         )
-    model = ModelChoice(tuple(names), options["device"], options["dtype"], "elements" if plain else None)
+    told = (options["device"], options["dtype"], "elements" if plain else None, options["batch_atoms"])
+    model = ModelChoice(tuple(names), *told)
     known = charges or (ELECTROSTATICS if model.open().species_map.knows_charge_states else "free")
     evaluator = RelaxingEvaluator(
         subject.cell,

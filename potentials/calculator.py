@@ -21,7 +21,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ..inputs.fixed_states import shipped_fixed_states
 from .cpainn.calculator import CPaiNNCalculator
 from .labelling import StateSource, complete_states, states_in_array
-from .species import OXIDATION_STATE, FloatArray, IntArray, SpeciesMap, check_balanced
+from .species import OXIDATION_STATE, FloatArray, IntArray, SpeciesMap, check_balanced, check_known
 
 MEANS = ("energy", "forces", "stress", "magmoms", "charges")
 """What is handed on; of an ensemble the means."""
@@ -113,6 +113,15 @@ class ChargeStateCalculator(Calculator):
         self.n_evaluations += 1
         self.results = _merged(found, wanted)
         self._states = states
+
+    def model_numbers(self, atoms: Atoms) -> IntArray:
+        """Model species of atoms, (n_atoms,); what `calculate` refuses is refused here too, with the same words."""
+        encoded = self._encoded(atoms, self._read(atoms))
+        for model in self.models:
+            trained = getattr(model, "trained", None)
+            if trained is not None:
+                check_known(encoded, trained.species, self.species_map, atoms.get_chemical_formula())
+        return encoded
 
     def _encoded(self, atoms: Atoms, states: FloatArray) -> IntArray:
         """Model numbers; worked out and checked once for the same elements and labels."""

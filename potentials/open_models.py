@@ -39,12 +39,14 @@ class ModelChoice:
     device : where they compute.
     dtype : `float32` or `float64`; None: float64 where the model can (relaxations to 0.01 eV/A need it).
     species_map : map to be used instead of the models' own; pretrained CHGNet as a plain model has `elements`.
+    batch_atoms : structures are first relaxed together, so many atoms at once (`batched`, for a GPU); None: one by one.
     """
 
     names: tuple[str, ...]
     device: str = "cpu"
     dtype: str | None = None
     species_map: str | None = None
+    batch_atoms: int | None = None
 
     @property
     def title(self) -> str:

@@ -26,6 +26,22 @@ Checkpoint = Callable[[Atoms, int], None]
 """Called after each step with the structure and the number of steps."""
 
 
+@dataclass(frozen=True)
+class Started:
+    """Where a relaxation goes on.
+
+    Attributes
+    ----------
+    atoms : the structure so far.
+    n_steps : steps that it took.
+    optimiser : what brought it here, where that is not this module's own.
+    """
+
+    atoms: Atoms
+    n_steps: int = 0
+    optimiser: str = ""
+
+
 @dataclass
 class _Descent:
     """One relaxation under way."""
@@ -70,7 +86,7 @@ def relax_atoms(
     settings: RelaxSettings | None = None,
     name: str = "",
     model: tuple[str, str] = ("", ""),
-    started: tuple[Atoms, int] | None = None,
+    started: Started | None = None,
     checkpoint: Checkpoint = lambda atoms, n_steps: None,
 ) -> Relaxation:
     """Relax one structure; the atoms given are left as they are.
@@ -82,7 +98,7 @@ def relax_atoms(
     settings : default: the paper's.
     name : of the structure.
     model : title and fingerprint of the model.
-    started : structure and number of steps of an earlier try that was cut off.
+    started : where an earlier try was cut off, or a batch of structures ended.
     checkpoint : called after each step.
 
     Returns
@@ -90,10 +106,12 @@ def relax_atoms(
     What came out. A structure that cannot be evaluated, does not converge or runs away is told as such, not raised.
     """
     wanted = settings or RelaxSettings()
-    here = (atoms if started is None else started[0]).copy()
+    here = (atoms if started is None else started.atoms).copy()
     here.calc = calculator
     volume = atoms.get_volume() if wanted.relax_cell else 0.0
-    descent = _Descent(here, wanted, checkpoint, volume, 0 if started is None else started[1])
+    descent = _Descent(here, wanted, checkpoint, volume)
+    if started is not None:
+        descent.n_steps, descent.optimiser = started.n_steps, started.optimiser
     before, start_energy = time.process_time(), None
     evaluations = getattr(calculator, "n_evaluations", 0)
     try:

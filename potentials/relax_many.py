@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from ase import Atoms
 from pydantic import ValidationError
 
 from ..stores.processes import end_with_parent
+from .batched import descend_together
 from .calculator import ChargeStateCalculator
 from .labelling import StateSource, states_in_array
 from .open_models import ModelChoice
-from .relax import relax_atoms
+from .relax import Started, relax_atoms
 from .relaxation import Relaxation, RelaxSettings, relaxation_id, structure_fields
 from .species import OXIDATION_STATE
 
@@ -42,14 +43,19 @@ class RelaxJob:
     ----------
     name : what it is called.
     atoms : the start, labelled.
+    started : where to go on from, if it came nearer to its minimum already.
     """
 
     name: str
     atoms: Atoms
+    started: Started | None = None
 
 
 Progress = Callable[[Relaxation, int, int], None]
 """Called with each result, how many are done and how many there are."""
+
+Approached = Callable[[int, int], None]
+"""Called while structures are relaxed together: how many are done with that, and how many there are."""
 
 
 class Journal:
@@ -86,12 +92,13 @@ class Journal:
         _write_whole(self.folder / f"{relaxation.relaxation_id}.json", relaxation.model_dump_json(indent=1))
         self._checkpoint(relaxation.relaxation_id).unlink(missing_ok=True)
 
-    def checkpoint(self, relaxation_id: str, atoms: Atoms, n_steps: int) -> None:
+    def checkpoint(self, relaxation_id: str, stands: Started) -> None:
         """Note where a relaxation stands."""
-        content = json.dumps({"n_steps": n_steps, **structure_fields(atoms)})
+        about = {"n_steps": stands.n_steps, "optimiser": stands.optimiser}
+        content = json.dumps({**about, **structure_fields(stands.atoms)})
         _write_whole(self._checkpoint(relaxation_id), content)
 
-    def started(self, relaxation_id: str, start: Atoms) -> tuple[Atoms, int] | None:
+    def started(self, relaxation_id: str, start: Atoms) -> Started | None:
         """Where a relaxation was cut off."""
         path = self._checkpoint(relaxation_id)
         if not path.is_file():
@@ -100,7 +107,7 @@ class Journal:
         here = start.copy()
         here.set_cell(content["cell"])
         here.set_positions(content["positions"])
-        return here, int(content["n_steps"])
+        return Started(here, int(content["n_steps"]), content.get("optimiser", ""))
 
     def _checkpoint(self, relaxation_id: str) -> Path:
         return self.folder / f"{relaxation_id}.under-way.json"
@@ -121,19 +128,21 @@ def relax_many(
     workers: int = 1,
     states: str | StateSource = OXIDATION_STATE,
     progress: Progress = lambda result, done, total: None,
+    approached: Approached = lambda done, total: None,
 ) -> list[Relaxation]:
     """Relax structures; what a journal holds already is not done again.
 
     Parameters
     ----------
     jobs : in any order; equal structures are relaxed once.
-    choice : the model or ensemble.
+    choice : the model or ensemble; with `batch_atoms` structures approach their minima together first.
     settings : default: the paper's.
     folder : the journal; None: nothing is kept.
     workers : processes. With more than one each computes on one thread, and a script that calls this needs the usual
         `if __name__ == "__main__":`.
     states : where oxidation states are read; they end in the array `oxidation_state` of what comes back.
     progress : called with each result.
+    approached : called while structures are relaxed together.
 
     Returns
     -------
@@ -142,7 +151,7 @@ def relax_many(
     Raises
     ------
     ValueError
-        If the model cannot be opened, or a worker process died.
+        If the model cannot be opened, or a worker process died; with `batch_atoms` also as `batched.descend_together`.
     """
     wanted, fingerprint = settings or RelaxSettings(), choice.fingerprint()
     if states != OXIDATION_STATE:
@@ -159,7 +168,8 @@ def relax_many(
             open_jobs.setdefault(name, job)
     total = len(found) + len(open_jobs)
     told = _Task(choice, fingerprint, wanted, folder)
-    for place, result in enumerate(_relaxed(list(open_jobs.values()), told, workers), len(found) + 1):
+    begun = told.begun(open_jobs, approached)
+    for place, result in enumerate(_relaxed(begun, told, workers), len(found) + 1):
         found[result.relaxation_id] = result
         progress(result, place, total)
     return [found[name].model_copy(update={"name": job.name}) for name, job in zip(ids, jobs, strict=True)]
@@ -181,19 +191,40 @@ class _Task:
     settings: RelaxSettings
     folder: Path | None
 
+    def begun(self, jobs: Mapping[str, RelaxJob], approached: Approached) -> list[RelaxJob]:
+        """Jobs with where they go on from: a checkpoint, or where a batch brought them."""
+        journal = None if self.folder is None else Journal(self.folder)
+        found = {
+            name: replace(job, started=job.started if journal is None else journal.started(name, job.atoms))
+            for name, job in jobs.items()
+        }
+        fresh = [name for name, job in found.items() if job.started is None]
+        if self.choice.batch_atoms is None or not fresh or self.settings.steps == 0:
+            return list(found.values())
+
+        def keep(place: int, ended: Started) -> None:
+            name = fresh[place]
+            found[name] = replace(found[name], started=ended)
+            if journal is not None:
+                journal.checkpoint(name, ended)
+
+        starts = [found[name].atoms for name in fresh]
+        descend_together(starts, self.choice, self.settings, keep, lambda done: approached(done, len(fresh)))
+        return list(found.values())
+
     def run(self, job: RelaxJob, calculator: ChargeStateCalculator) -> Relaxation:
         """Relax one structure and keep the result."""
         model = (self.choice.title, self.fingerprint)
         if self.folder is None:
-            return relax_atoms(job.atoms, calculator, self.settings, job.name, model)
+            return relax_atoms(job.atoms, calculator, self.settings, job.name, model, job.started)
         journal, name = Journal(self.folder), relaxation_id(job.atoms, self.fingerprint, self.settings)
+        earlier = "" if job.started is None else job.started.optimiser
 
         def checkpoint(atoms: Atoms, n_steps: int) -> None:
             if n_steps % STEPS_BETWEEN_CHECKPOINTS == 0:
-                journal.checkpoint(name, atoms, n_steps)
+                journal.checkpoint(name, Started(atoms, n_steps, earlier))
 
-        started = journal.started(name, job.atoms)
-        result = relax_atoms(job.atoms, calculator, self.settings, job.name, model, started, checkpoint)
+        result = relax_atoms(job.atoms, calculator, self.settings, job.name, model, job.started, checkpoint)
         journal.keep(result)
         return result
 
