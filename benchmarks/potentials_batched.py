@@ -29,7 +29,7 @@ from valenceflow.potentials.relaxation import RelaxSettings
 def structures(number: int, supercell: list[int]) -> list[RelaxJob]:
     """Rattled orderings, each with its labels."""
     cell, couple = HostSupercell.build(get_host("olivine-NaFePO4"), supercell), get_couple("Fe2+/Fe3+")
-    rows = OrderingCatalogue(cell, couple, "1/2").sample(number, 0)
+    rows = OrderingCatalogue(cell, couple, len(cell.working_sites) // 2).sample(number, 0)
     rng, jobs = np.random.default_rng(0), []
     for place in range(number):
         atoms = atoms_of_ordering(cell, couple, rows[place % len(rows)].key)
