@@ -146,7 +146,7 @@ def _volume_kept(ended: Atoms, start: Atoms, settings: RelaxSettings) -> bool:
 
 def _moved(atoms: Atoms, ended: Atoms) -> Atoms:
     """The structure as its owner knows it, where it came to."""
-    here = atoms.copy()
+    here: Atoms = atoms.copy()
     here.set_cell(ended.cell.array)
     here.set_positions(ended.positions)
     return here

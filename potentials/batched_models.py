@@ -14,7 +14,7 @@ from .cpainn.checkpoint import TrainedModel
 from .cpainn.crystals import Crystal
 
 
-class BatchedCPaiNN(ModelInterface):
+class BatchedCPaiNN(ModelInterface):  # type: ignore[misc]  # torch-sim has no types
     """cPaiNN for torch-sim, on the device and in the precision that it was opened with.
 
     Parameters
