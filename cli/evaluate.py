@@ -15,6 +15,8 @@ from .model_options import BatchOption, DeviceOption, PrecisionOption, WorkersOp
 from .places import JsonOption
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..inputs.hosts import Host
     from ..potentials.evaluation.scores import ModelScores, Start
     from ..potentials.open_models import ModelChoice
@@ -159,22 +161,40 @@ def _folder_of(scores: ModelScores, out: Path, before: Sequence[ModelScores]) ->
     return out / (f"{title}-{scores.model_fingerprint[:6]}" if scores.model in taken else title)
 
 
-def _show(done: Sequence[ModelScores], rows: Sequence[dict[str, object]], out: Path) -> None:
+def show_scores(names: Sequence[str], rows: Sequence[dict[str, object]]) -> None:
+    """Print scores by model; where it is narrow names give way to numbers, never scores."""
     from rich.console import Console  # noqa: PLC0415 - start-up
 
-    from .tables import plain_table  # noqa: PLC0415
+    from .tables import fits  # noqa: PLC0415
+
+    console, table = Console(), _table(names, rows)
+    if not fits(table, console):
+        numbers = [str(number) for number in range(1, len(names) + 1)]
+        typer.echo("\n".join(f"{number:>3s}  {name}" for number, name in zip(numbers, names, strict=True)))
+        table = _table(numbers, rows)
+    console.print(table)
+
+
+def _table(headers: Sequence[str], rows: Sequence[dict[str, object]]) -> Table:
+    from .tables import plain_table  # noqa: PLC0415 - rich
+
+    table = plain_table()
+    table.add_column("")
+    for header in headers:
+        table.add_column(header, no_wrap=True)
+    for row in rows:
+        cells = cast("list[object]", row["values"])
+        table.add_row(str(row["score"]), *("" if cell is None else str(cell) for cell in cells))
+    return table
+
+
+def _show(done: Sequence[ModelScores], rows: Sequence[dict[str, object]], out: Path) -> None:
     from .wording import rehearsal_note  # noqa: PLC0415
 
     first = done[0]
     note = rehearsal_note(first.engine)
     typer.echo(f"{first.data_set}, {first.side} side" + (f" ({note})" if note else ""))
-    table = plain_table()
-    for column in ("", *(scores.model for scores in done)):
-        table.add_column(column)
-    for row in rows:
-        cells = cast("list[object]", row["values"])
-        table.add_row(str(row["score"]), *("" if cell is None else str(cell) for cell in cells))
-    Console().print(table)
+    show_scores([scores.model for scores in done], rows)
     for reason in sorted({reason for scores in done for reason in scores.left_out}):
         counts = ", ".join(str(scores.left_out.get(reason, 0)) for scores in done)
         typer.echo(f"left out: {counts}  {reason}")

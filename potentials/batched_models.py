@@ -63,9 +63,9 @@ def batched_model(calculator: Calculator, device: str) -> ModelInterface:
     """
     if isinstance(calculator, CPaiNNCalculator):
         return BatchedCPaiNN(calculator.trained)
-    from torch_sim.models.mace import MaceModel  # noqa: PLC0415 - imports mace, which not everybody has
+    from .mace import MaceSpeciesCalculator, precision_of  # noqa: PLC0415 - not everybody has mace
 
-    from .mace import MaceSpeciesCalculator, precision_of  # noqa: PLC0415
+    from torch_sim.models.mace import MaceModel  # isort: skip  # noqa: PLC0415 - imports mace, which talks unless silenced
 
     if isinstance(calculator, MaceSpeciesCalculator):
         model = calculator.trained.model

@@ -90,7 +90,8 @@ def chgnet_with(architecture: dict[str, Any], weights: dict[str, torch.Tensor], 
         If a tensor is missing, too many, or of another shape.
     """
     try:
-        model = CHGNet(**architecture)
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces itself
+            model = CHGNet(**architecture)
         model.load_state_dict(weights)
     except (TypeError, RuntimeError) as err:
         reason = " ".join(str(err).split())[:200]

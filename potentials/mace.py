@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from ..inputs.yaml_files import first_problem
 from .species import SpeciesMap, check_known
 from .weight_files import WeightFile, read_weights, write_weights
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), redirect_stdout(StringIO()):  # it says what it lacks, amid what a command prints
     # mace has torch load pickles for the whole process (`weight_files` does not), and e3nn, which loads tables of
     # numbers as it is imported, makes torch say so. mace comes before e3nn.
     warnings.filterwarnings("ignore", "Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", UserWarning)

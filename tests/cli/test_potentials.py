@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="potentials need their extra")
 
+from valenceflow.cli.evaluate import show_scores  # noqa: E402
 from valenceflow.inputs.charge_states import get_couple  # noqa: E402
 from valenceflow.potentials.cpainn.checkpoint import TrainedModel, save_model  # noqa: E402
 from valenceflow.potentials.cpainn.model import CPaiNN, EnergyScale  # noqa: E402
@@ -135,6 +136,18 @@ def test_evaluate_puts_models_side_by_side_and_writes_scores_and_plots(call, mod
     assert (tmp_path / "scores/plain.pt/parity.svg").is_file()
     rows = json.loads((tmp_path / "scores/comparison.json").read_text())
     assert next(row["values"] for row in rows if row["score"] == "energy MAE, meV/atom")[0] == 0
+
+
+def test_names_of_models_give_way_to_numbers_where_it_is_narrow(capsys, monkeypatch):
+    rows = [{"score": "orderings achieved by the judge, rattled start", "values": ["1 of 1", "0 of 1", None]}]
+    names = ["chgnet-charge-states", "mace-charge-states", "cpainn-no-charge-states"]
+    for columns, numbered in ((200, False), (60, True), (30, True)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        show_scores(names, rows)
+        shown = capsys.readouterr().out
+        assert "…" not in shown
+        assert ("  2  mace-charge-states" in shown) == numbered
+        assert all(word in shown for word in [*names, "1 of 1", "0 of 1"])
 
 
 def test_scores_of_a_trained_model_are_in_its_registry(call, olivine, tmp_path):

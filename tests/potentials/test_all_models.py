@@ -1,5 +1,8 @@
 """All three kinds of trained models behind the calculator that knows charge states."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
@@ -55,6 +58,19 @@ def test_forces_and_stress_are_those_of_finite_differences(kind, folders, rock_s
     assert np.allclose(atoms.get_forces()[[1, 4]], found, atol=tolerance)
     strain = eps / 4
     assert np.allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=strain), atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_opened_without_a_word_on_the_output(kind, folders, capfd):
+    charge_state_calculator(folders[kind, "charge-states"])
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_what_is_imported_for_a_model_says_nothing_on_the_output():
+    modules = ", ".join(f"valenceflow.potentials.{name}" for name in ("mace", "chgnet", "batched_models", "read_back"))
+    done = subprocess.run([sys.executable, "-c", f"import {modules}"], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
 
 
 def test_maces_last_layer_has_a_row_per_atom(folders, rock_salt):
