@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
+
+from ..stores.file_lock import holder, sign, tried
 
 LOCK_FILE = "lock"
 
@@ -33,7 +34,7 @@ def run_starts(campaign: Path) -> Iterator[None]:
         with suppress(OSError):
             handle = held.enter_context(campaign.open(encoding="utf-8"))
             deadline = time.monotonic() + PATIENCE_S
-            while not _tried(handle, fcntl.LOCK_EX) and time.monotonic() < deadline:
+            while not tried(handle, fcntl.LOCK_EX) and time.monotonic() < deadline:
                 time.sleep(0.02)
         yield
 
@@ -42,7 +43,7 @@ def is_starting(campaign: Path) -> bool:
     """Whether a run of this campaign is on its way on this machine."""
     try:
         with campaign.open(encoding="utf-8") as handle:
-            return not _tried(handle, fcntl.LOCK_SH)
+            return not tried(handle, fcntl.LOCK_SH)
     except OSError:
         return False
 
@@ -67,13 +68,10 @@ def campaign_lock(folder: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _locked(descriptor, path):
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             raise CampaignBusyError(
-                f"campaign {folder.name} is being run by {holder}; wait for it, or stop it with Ctrl-C"
+                f"campaign {folder.name} is being run by {holder(descriptor)}; wait for it, or stop it with Ctrl-C"
             )
-        with suppress(OSError):  # a full disk: the lock holds all the same, and what is written next says it
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        sign(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -91,20 +89,12 @@ def _locked(descriptor: int, path: Path) -> bool:
 
 def _flock(file: int | TextIO, kind: int, path: Path) -> bool:
     try:
-        return _tried(file, kind)
+        return tried(file, kind)
     except OSError as err:
         raise ValueError(
             f"{path} cannot be locked ({err.strerror}): mount this file system with locks (Lustre: -o flock), or move "
             "the campaign to one that has them"
         ) from err
-
-
-def _tried(file: int | TextIO, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def is_running(folder: Path) -> bool:

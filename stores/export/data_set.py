@@ -9,14 +9,11 @@ never a partial set. The same store and options give the same bytes.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -38,6 +35,7 @@ from .prepared import prepared_frames
 from .read_back import read_parquet_back
 from .selection import Selection, select_frames
 from .statistics import SetStatistics
+from .unfinished import put_in_place, unfinished_set
 
 MANIFEST, CARD, SPLIT_FILE, SUMS, SPECIES = "manifest.json", "README.md", "splits.csv", "SHA256SUMS", "species.json"
 EXPECTED = ".expected"
@@ -45,7 +43,6 @@ EXPECTED = ".expected"
 
 _VERSION = 1
 _LINKING_ROUNDS = 3
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, frames done, frames in all."""
@@ -118,21 +115,20 @@ def export_set(
         If the folder is taken, nothing is left to export, engines or protocols are mixed, a charge state is not known
         to the species map, the disk is full, or a loader reads other numbers than were meant.
     """
-    _check_target(folder, replace)
     if options.species.knows_charge_states and not options.filters.ambiguous:
         raise ValueError("charge states can only be encoded where they are resolved: leave ambiguous frames out, or "
                          "export with --no-charge-states")  # fmt: skip
-    report("choosing frames", 0, 0)
-    selection = select_frames(stores, options.filters, options.thinning, options.surrogate)
-    split, leakage = clean_split(stores, selection, options.split, report)
-    with _partial_folder(folder) as unfinished:
+    with unfinished_set(folder, MANIFEST, replace) as unfinished:
+        report("choosing frames", 0, 0)
+        selection = select_frames(stores, options.filters, options.thinning, options.surrogate)
+        split, leakage = clean_split(stores, selection, options.split, report)
         statistics = _write_frames(stores, unfinished, options, selection, split, report)
         checked = _read_everything_back(unfinished, options.formats, read_back, report)
         shutil.rmtree(unfinished / EXPECTED)
         manifest = _manifest(options, selection, split, leakage, statistics, checked)
         manifest["computed_with"] = computed_with(stores, selection)
         _write_papers(unfinished, manifest, selection, split, statistics.species)
-        _put_in_place(unfinished, folder, replace)
+        put_in_place(unfinished, folder)
     return ExportedSet(folder, manifest)
 
 
@@ -149,31 +145,6 @@ def clean_split(
             break
         together |= leakage.pairs
     return split, leakage
-
-
-def _check_target(folder: Path, replace: bool) -> None:
-    if folder.exists() and not (replace and (folder / MANIFEST).is_file()):
-        way = "it is no data set of ours; name another folder" if replace else "name another folder, or use --replace"
-        raise ValueError(f"{folder} exists already: {way}")
-    if not folder.resolve().parent.is_dir():
-        raise ValueError(f"{folder.resolve().parent} does not exist; make it first")
-
-
-@contextmanager
-def _partial_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the target, gone at the end whatever happens."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.resolve().parent))
-    partial.chmod(0o755)
-    try:
-        yield partial
-    except OSError as err:
-        if err.errno not in _NO_ROOM:
-            raise
-        raise ValueError(
-            f"no room left in {partial.parent}: the set was not made; free some, or name a folder on another disk"
-        ) from err
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_frames(
@@ -293,20 +264,6 @@ def _write_papers(
     sums = {name: found["sha256"] for name, found in manifest["files"].items()}
     sums |= {name: _sha256(folder / name) for name in (MANIFEST, CARD)}
     (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
-
-
-def _put_in_place(partial: Path, folder: Path, replace: bool) -> None:
-    for path in partial.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    if not (replace and folder.exists()):
-        partial.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.resolve().parent))
-    folder.rename(old / folder.name)
-    partial.rename(folder)
-    shutil.rmtree(old)
 
 
 def _sha256(path: Path) -> str:

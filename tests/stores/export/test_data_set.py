@@ -1,8 +1,12 @@
 """Data sets: the same bytes for the same frames, nothing partial, nothing mixed, everything said."""
 
 import csv
+import errno
+import fcntl
 import hashlib
 import json
+import subprocess
+import sys
 
 import ase.io
 import numpy as np
@@ -181,6 +185,54 @@ def test_nothing_is_left_where_reading_back_fails(twelve, tmp_path):
     with pytest.raises(ValueError, match="difference"):
         export_set(twelve, tmp_path / "set", ExportOptions(["mace"]), read_back=fails)
     assert sorted(tmp_path.iterdir()) == before
+
+
+UNDER_WAY = (
+    "import pathlib, sys, time\n"
+    "from valenceflow.stores.export.unfinished import unfinished_set\n"
+    "with unfinished_set(pathlib.Path(sys.argv[1]), 'manifest.json', False) as folder:\n"
+    "    (folder / 'mace').mkdir()\n"
+    "    print('begun', flush=True)\n"
+    "    time.sleep(60)\n"
+)
+
+
+def test_what_a_killed_export_left_goes_with_the_next_and_a_living_one_is_left_alone(twelve, tmp_path):
+    command = [sys.executable, "-c", UNDER_WAY, str(tmp_path / "set")]
+    before = sorted(tmp_path.iterdir())
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "begun\n"
+        left = set(tmp_path.iterdir()) - set(before)
+        with pytest.raises(ValueError, match=f"set is being made by process {other.pid} on .*; wait for it"):
+            export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]))
+        assert set(tmp_path.iterdir()) - set(before) == left
+        other.kill()
+    assert len(left) == 2  # the folder and the lock
+    (tmp_path / ".set.of-mine.partial-abcdefgh").mkdir()  # another name's
+    export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]))
+    assert set(tmp_path.iterdir()) - set(before) == {tmp_path / "set", tmp_path / ".set.of-mine.partial-abcdefgh"}
+
+
+def test_a_set_whose_replacement_was_killed_between_two_names_gets_its_own_back(twelve, tmp_path):
+    export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]))
+    meant = content(tmp_path / "set")
+    (tmp_path / ".set.old-abcdefgh").mkdir()
+    (tmp_path / "set").rename(tmp_path / ".set.old-abcdefgh" / "set")
+    with pytest.raises(ValueError, match="exists already"):
+        export_set(twelve, tmp_path / "set", ExportOptions(["mace"]))
+    assert content(tmp_path / "set") == meant
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".set")]
+
+
+def test_where_files_cannot_be_locked_nothing_is_cleared_away(twelve, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".set.partial-abcdefgh").mkdir()
+    export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]))
+    assert (tmp_path / ".set.partial-abcdefgh").is_dir()
+    assert not (tmp_path / ".set.lock").exists()
 
 
 @pytest.mark.parametrize("name", ["mace", "chgnet", "cpainn", "parquet", "aselmdb"])

@@ -1,0 +1,139 @@
+"""The folder that a set is made in, beside its place: one export a name, and what a killed one left goes.
+
+An export holds the lock ``.NAME.lock`` while it lasts; the kernel lets go of it however the process ends. So whoever
+has the lock knows that no other ``.NAME.partial-*`` is still being written, and clears them away.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..file_lock import holder, sign, tried
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_PARTIAL, _OLD = "partial", "old"
+
+
+@contextmanager
+def unfinished_set(folder: Path, manifest: str, replace: bool) -> Iterator[Path]:
+    """A folder beside the target, gone at the end whatever happens.
+
+    Parameters
+    ----------
+    folder : where the set shall be.
+    manifest : file by which a set of ours is known.
+    replace : a set that is there will give way.
+
+    Raises
+    ------
+    ValueError
+        If the target is taken, another process makes it, or the disk is full.
+    """
+    place = folder.resolve().parent
+    if not place.is_dir():
+        raise ValueError(f"{place} does not exist; make it first")
+    _check(folder, manifest, replace)
+    try:
+        with _alone(folder) as is_alone:
+            if is_alone:
+                _clear(folder)
+            _check(folder, manifest, replace)  # again: there may be one now
+            partial = _beside(folder, _PARTIAL)
+            try:
+                yield partial
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as err:
+        if err.errno not in _NO_ROOM:
+            raise
+        raise ValueError(
+            f"no room left in {place}: the set was not made; free some, or name a folder on another disk"
+        ) from err
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Give a set its name; one that is there is gone only then.
+
+    Parameters
+    ----------
+    partial : the whole set, from `unfinished_set`.
+    folder : its place.
+    """
+    for path in partial.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    old = _beside(folder, _OLD)
+    folder.rename(old / folder.name)
+    partial.rename(folder)
+    shutil.rmtree(old)
+
+
+def _check(folder: Path, manifest: str, replace: bool) -> None:
+    if folder.exists() and not (replace and (folder / manifest).is_file()):
+        way = "it is no data set of ours; name another folder" if replace else "name another folder, or use --replace"
+        raise ValueError(f"{folder} exists already: {way}")
+
+
+def _beside(folder: Path, kind: str) -> Path:
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{kind}-", dir=folder.resolve().parent))
+    made.chmod(0o755)
+    return made
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Hold a set's name; False where the file system knows no locks, so that nobody can tell who else is at work."""
+    path = folder.resolve().parent / f".{folder.name}.lock"
+    descriptor, is_locked = _locked(path, folder)
+    try:
+        sign(descriptor)
+        yield is_locked
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(path: Path, folder: Path) -> tuple[int, bool]:
+    """The lock's file, open, and whether it is locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not tried(descriptor, fcntl.LOCK_EX):
+                who = holder(descriptor)
+                raise ValueError(f"{folder} is being made by {who}; wait for it, or name another folder")
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor, True
+        except OSError as err:
+            if err.errno in _NO_LOCKS:
+                return descriptor, False
+            os.close(descriptor)
+            raise
+        except ValueError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder took the file away just before we had it
+
+
+def _clear(folder: Path) -> None:
+    """Take away what killed exports left; a set that was just giving way to another gets its name back."""
+    ours = re.compile(rf"\.{re.escape(folder.name)}\.({_PARTIAL}|{_OLD})-[a-z0-9_]{{8}}")
+    for path in list(folder.resolve().parent.iterdir()):
+        left = ours.fullmatch(path.name)
+        if left is None or path.is_symlink() or not path.is_dir():
+            continue
+        if left[1] == _OLD and (path / folder.name).is_dir() and not folder.exists():
+            (path / folder.name).rename(folder)
+        shutil.rmtree(path)
