@@ -33,6 +33,8 @@ NEAR_DISTANCE = 0.02
 """A, root mean square over sorted neighbour distances: a tenth of a thermal vibration."""
 
 _NEIGHBOURS = 8
+_SHELL = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
+_SPARE = 1.5  # of the radius of a sphere that holds the nearest neighbours where all is evenly filled
 _LOOKED_AT = 5
 _REMEMBERED = 1 << 14  # of 160 atoms: 84 MB
 _BLOCKS = 1 << 6  # frames are looked at in order of their runs, whose blocks they share
@@ -169,13 +171,32 @@ def neighbour_fingerprint(frame: Frame) -> NDArray[np.float64]:
     arrays = frame.arrays
     states = oxidation_states(frame)
     species = arrays.numbers.astype(int) * 16 + (0 if states is None else states.astype(int))
-    fractional = arrays.frac_coords % 1.0
-    # Images of the cell that can hold one of the nearest neighbours; crystals are dense, so the first shell is enough.
-    shifts = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
-    images = ((fractional[None] + shifts[:, None]) @ arrays.lattice).reshape(-1, 3)
-    distances, _ = cKDTree(images).query(fractional @ arrays.lattice, k=_NEIGHBOURS + 1)
-    nearest = distances[:, 1:]  # the first is the site itself
+    nearest = _nearest_distances(arrays.frac_coords % 1.0, arrays.lattice)
     return np.concatenate([np.sort(nearest[species == kind], axis=0).ravel() for kind in np.unique(species)])
+
+
+def _nearest_distances(fractional: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances of every site to its nearest neighbours, (n_sites, 8), A.
+
+    Parameters
+    ----------
+    fractional : (n_sites, 3) within the cell.
+    lattice : (3, 3) rows are cell vectors, A.
+    """
+    sites = fractional @ lattice
+    # Images of the cell that can hold one of the nearest neighbours; crystals are dense, so the first shell is enough.
+    images = (fractional[None] + _SHELL[:, None]).reshape(-1, 3)
+    volume_of_all = abs(np.linalg.det(lattice)) / len(sites) * (_NEIGHBOURS + 1)
+    reach = _SPARE * (volume_of_all * 3 / (4 * np.pi)) ** (1 / 3)
+    margins = reach * np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    within = np.all((images > -margins) & (images < 1 + margins), axis=1)
+    for chosen in (images[within], images):
+        # Neither balanced nor compact: a tree that is asked once is not worth it.
+        tree = cKDTree(chosen @ lattice, balanced_tree=False, compact_nodes=False)
+        distances, _ = tree.query(sites, k=_NEIGHBOURS + 1)
+        if distances.max() < reach:
+            break  # else one of the nearest may lie further out
+    return np.asarray(distances[:, 1:])  # the first is the site itself
 
 
 def lines_of(report: Mapping[str, Any], places: str = f"valid, test or {BENCHMARK}") -> list[str]:

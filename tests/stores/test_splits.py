@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from valenceflow.stores.coverage import frames_by_side, untrained
 from valenceflow.stores.export.data_set import clean_split
 from valenceflow.stores.export.selection import select_frames
+from valenceflow.stores.frame_arrays import FrameArrays
 from valenceflow.stores.frame_entries import FrameEntry
 from valenceflow.stores.frame_filters import FrameFilters
-from valenceflow.stores.frames import iter_frames
+from valenceflow.stores.frames import Frame, iter_frames
 from valenceflow.stores.leakage import fingerprints, leakage_report, neighbour_fingerprint
 from valenceflow.stores.splits import SPLITS, Split, SplitPolicy, random_frame_split, split_frames
 from valenceflow.stores.thinning import Thinning
@@ -143,6 +146,21 @@ def test_a_random_split_of_frames_leaks_where_ours_does_not(twelve):  # noqa: F8
     assert ours.is_clean
     assert theirs.lineages_cut >= 5
     assert theirs.near_duplicates >= 10
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.15])  # evenly, or in a corner, so that the next neighbours are far off
+def test_neighbour_distances_are_those_of_ases_neighbour_list(spread):
+    draw = np.random.default_rng(7)
+    lattice = np.array([[8.0, 0.0, 0.0], [6.0, 5.0, 0.0], [2.0, 3.0, 6.0]])
+    scaled = spread * draw.random((14, 3))
+    numbers = np.array([8] * 10 + [26] * 4, dtype=np.uint8)
+    arrays = FrameArrays(numbers, lattice, scaled @ lattice, np.zeros((14, 3)), scaled_positions=scaled)
+    found = neighbour_fingerprint(Frame({}, arrays))
+    atoms = Atoms(numbers, cell=lattice, scaled_positions=scaled, pbc=True)
+    sites, distances = neighbor_list("id", atoms, 12.0)
+    nearest = np.array([np.sort(distances[sites == site])[:8] for site in range(14)])
+    expected = [np.sort(nearest[numbers == number], axis=0).ravel() for number in (8, 26)]
+    assert np.allclose(found, np.concatenate(expected), atol=1e-9)
 
 
 def test_a_symmetry_image_in_another_lineage_is_found(stores, put):  # noqa: F811

@@ -7,9 +7,11 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import ase.io
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
@@ -17,8 +19,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import write_extxyz
 from valenceflow.inputs.protocol import load_protocol
 from valenceflow.inputs.species import SpeciesMap
+from valenceflow.stores.export import read_back
 from valenceflow.stores.export.data_set import ExportOptions, export_set
+from valenceflow.stores.export.expected import write_expected
 from valenceflow.stores.export.files import checked_formats
+from valenceflow.stores.export.parquet import ParquetWriter
+from valenceflow.stores.export.prepared import prepared_frames
+from valenceflow.stores.export.selection import select_frames
 from valenceflow.stores.frame_filters import FrameFilters
 from valenceflow.stores.frames import iter_frames
 from valenceflow.stores.splits import SplitPolicy
@@ -98,6 +105,29 @@ def test_parquet_holds_exact_numbers_and_their_units(twelve, tmp_path):
     assert row["model_numbers"][2:6] == [84, 26, 84, 26]
     assert row["numbers"][2:6] == [26] * 4
     assert row["bader_charges"] is None
+
+
+def test_reading_parquet_back_takes_no_more_memory_for_more_frames(stores, put, tmp_path):
+    run = relaxation(0)
+    for number in range(40):
+        moved = [replace(frame, energy=frame.energy - number) for frame in run]
+        put(f"run{number:02d}", moved)
+    entries = select_frames(stores, FrameFilters()).entries
+    frames = list(prepared_frames(stores, entries, SpeciesMap.shipped("charge-states")))
+    peaks = []
+    for count in (60, 240):
+        writer = ParquetWriter(tmp_path / "frames.parquet", rows=20)
+        with (tmp_path / "expected").open("wb") as expected:
+            for frame in frames[:count]:
+                writer.write(frame)
+                write_expected(expected, frame)
+        writer.close()
+        used: list[int] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(read_back, "_compare_row", lambda *row, used=used: used.append(pa.total_allocated_bytes()))
+            assert read_back.read_parquet_back(tmp_path / "frames.parquet", tmp_path / "expected") == count
+        peaks.append(max(used))
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_the_manifest_counts_what_was_left_out_and_why(stores, put, tmp_path):
