@@ -74,6 +74,7 @@ def test_no_project_is_one_finding_with_its_remedy(tmp_path, monkeypatch, findin
     assert "init cluster" in found["remedy"]
 
 
+@pytest.mark.slow
 def test_vasp_is_asked_for_where_jobs_run_and_not_here(project, findings, monkeypatch):
     project()
     monkeypatch.setenv("ATOMATE2_VASP_CMD", "no-such-vasp")

@@ -140,6 +140,7 @@ def test_equal_structures_are_relaxed_once_and_a_second_run_relaxes_nothing(jobs
     assert second == first
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_process_gives(jobs, cpainn_file, tmp_path):
     choice = ModelChoice((str(cpainn_file),))
     one = relax_many(jobs[:2], choice, QUICK)
