@@ -22,7 +22,7 @@ from typing import Any
 
 from demo_dft import HERE, Point, gallium_points, rehearse
 from jobflow import Flow, run_locally
-from study_frames import export_frames, take_frames
+from study_frames import export_frames, say_protocol, take_frames
 from study_results import row, write_study
 from valenceflow.flows.campaign import unrelaxed
 from valenceflow.flows.campaign_file import Campaign
@@ -191,9 +191,11 @@ def main() -> int:
     for place in filter(None, [folder, options.results]):
         write_study(rows, settings(), place)
     if options.data_set is not None:
+        protocol = protocol_of(runs[0])
+        say_protocol(campaign, protocol, stores)
         take_frames({run.uuid: run for run in runs}, points, campaign, stores)
         stores.close()
-        export_frames(folder / STORE_FILE, protocol_of(runs[0]), options.data_set)
+        export_frames(folder / STORE_FILE, protocol, options.data_set)
     return 0 if len(done) == len(runs) else 1
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valenceflow.flows.campaign_file import Campaign
+from valenceflow.flows.manifest import campaign_doc
 from valenceflow.inputs.protocol import Protocol
 from valenceflow.stores.builders_frames import framed
 from valenceflow.stores.connect import Stores
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from demo_dft import Point
     from study import Run
 
-TITLE = "Charge orderings of Na2Fe4P4O16 by GPAW: single points and short relaxations"
+TITLE = (
+    "Charge orderings of Na2Fe4P4O16 by GPAW: single points and short relaxations; at 350 eV neither total energies nor "
+    "stresses are converged with the plane waves"
+)
 FORMATS = "mace,chgnet,parquet"
 
 
@@ -33,6 +37,13 @@ def take_frames(runs: Mapping[str, Run], points: Mapping[str, Point], campaign: 
                 raise ValueError("; ".join(made["problems"]))
             for document, parts in made["runs"]:
                 writer.add(RunDoc.model_validate(document), (Part(**part) for part in parts))
+
+
+def say_protocol(campaign: Campaign, protocol: Protocol, stores: Stores) -> None:
+    """Put the protocol beside its frames, as a campaign does: the set's card tells it."""
+    told = {"campaign": protocol.name, "protocol": protocol.model_dump(mode="json"), "protocol_hash": protocol.hash}
+    made = campaign_doc(campaign, "gpaw", 0).model_copy(update=told)
+    stores.collection("campaigns").update([made.model_dump(mode="json")])
 
 
 def _items(

@@ -18,6 +18,8 @@ _TOLD = (
     "potcar", "k_mesh", "gpaw",
 )  # fmt: skip
 """Fields of a protocol that move energies, in its own order."""
+_NOT_OF_GPAW = ("incar", "ldau_type", "potcar")
+"""What GPAW does not read: its `gpaw` block says those things in its own words."""
 
 
 def computed_with(stores: Collections, selection: Selection) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def computed_with(stores: Collections, selection: Selection) -> dict[str, Any]:
     protocol = _protocol(stores, selection)
     if protocol is not None:
         elements = {element for entry in selection.entries for element in entry.elements}
-        return {"protocol": _of_elements({name: protocol.get(name) for name in _TOLD}, elements)}
+        return {"protocol": _of_elements({name: protocol.get(name) for name in _told(selection, protocol)}, elements)}
     tags: dict[str, Any] = {}
     found: dict[str, list[str]] = {}
     wanted = {entry.run_id for entry in selection.entries}
@@ -67,10 +69,22 @@ def _protocol(stores: Collections, selection: Selection) -> Mapping[str, Any] | 
     return None
 
 
+def _told(selection: Selection, protocol: Mapping[str, Any]) -> Iterator[str]:
+    """Fields that the set's engine reads."""
+    by_gpaw = selection.engine == "gpaw"
+    at_gamma = by_gpaw and (protocol.get("gpaw") or {}).get("k_mesh") == "gamma"
+    for name in _TOLD:
+        read = name not in (*_NOT_OF_GPAW, *(("k_mesh",) if at_gamma else ())) if by_gpaw else name != "gpaw"
+        if read:
+            yield name
+
+
 def _of_elements(protocol: dict[str, Any], elements: set[str]) -> dict[str, Any]:
     """U and pseudopotentials of the set's own elements alone."""
     told = {name: value for name, value in protocol.items() if value is not None}
     told["hubbard_u"] = {e: u for e, u in told["hubbard_u"].items() if e in elements}
+    if "potcar" not in told:
+        return told
     potcar = told["potcar"]
     told["potcar"] = {
         "functional": potcar["functional"],

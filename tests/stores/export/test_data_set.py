@@ -166,10 +166,22 @@ def test_the_card_says_what_a_set_was_computed_with(stores, put, tmp_path):
     assert "ENCUT 520.0" in shipped
     assert "- hubbard u: Fe 5.3\n" in shipped  # and of no element that is not in the set
     assert "- INCAR: ENCUT 400.0, GGA PE\n- Fe: U - J 5.3 eV, PAW_PBE Fe_pv 02Aug2007\n" in by_tags
+    assert "gpaw" not in shipped.partition("## Computed with")[2].partition("##")[0]
     own = {**protocol.model_dump(mode="json"), "incar": {"ENCUT": 333.0}}
     campaign = {"campaign": "c", "protocol": own, "protocol_hash": protocol.hash}
     stores.collection("campaigns").update(campaign)
     assert "- incar: ENCUT 333.0\n" in card_of("campaign", protocol.hash)
+
+
+def test_the_card_of_a_set_by_gpaw_says_what_gpaw_reads(stores, put, tmp_path):
+    protocol = load_protocol("gpaw-quick")
+    put("quick", relaxation(0), engine="gpaw", protocol="gpaw-quick", protocol_hash=protocol.hash)
+    export_set(stores, tmp_path / "set", ExportOptions(["parquet"], split=ONE_SIDE))
+    told = (tmp_path / "set" / "README.md").read_text().partition("## Computed with")[2].partition("##")[0]
+    assert "- gpaw: cutoff 400.0, k_mesh gamma" in told
+    assert "- hubbard u: Fe 5.3\n" in told
+    for word in ("ENCUT", "potcar", "k mesh"):
+        assert word not in told
 
 
 def test_moments_and_reference_energies_of_a_set(twelve, tmp_path):
