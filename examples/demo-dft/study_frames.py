@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from study import Run
 
 TITLE = (
-    "Charge orderings of Na2Fe4P4O16 by GPAW: single points and short relaxations; at 350 eV neither total energies nor "
-    "stresses are converged with the plane waves"
+    "Charge orderings of Na2Fe4P4O16 by GPAW: single points and short relaxations; at 350 eV neither total energies "
+    "nor stresses are converged with the plane waves"
 )
 FORMATS = "mace,chgnet,parquet"
 
