@@ -35,9 +35,9 @@ from .prepared import prepared_frames
 from .read_back import read_parquet_back
 from .selection import Selection, select_frames
 from .statistics import SetStatistics
-from .unfinished import put_in_place, unfinished_set
+from .unfinished import CARD, DOCUMENT, MANIFEST, SUMS, put_in_place, unfinished_set
 
-MANIFEST, CARD, SPLIT_FILE, SUMS, SPECIES = "manifest.json", "README.md", "splits.csv", "SHA256SUMS", "species.json"
+SPLIT_FILE, SPECIES = "splits.csv", "species.json"
 EXPECTED = ".expected"
 """Folder with what was meant, while formats are read back."""
 
@@ -118,7 +118,7 @@ def export_set(
     if options.species.knows_charge_states and not options.filters.ambiguous:
         raise ValueError("charge states can only be encoded where they are resolved: leave ambiguous frames out, or "
                          "export with --no-charge-states")  # fmt: skip
-    with unfinished_set(folder, MANIFEST, replace) as unfinished:
+    with unfinished_set(folder, replace) as unfinished:
         report("choosing frames", 0, 0)
         selection = select_frames(stores, options.filters, options.thinning, options.surrogate)
         split, leakage = clean_split(stores, selection, options.split, report)
@@ -205,7 +205,7 @@ def _manifest(
     entries = selection.entries
     by_side = frames_by_side(entries, split, statistics.charge_states)
     return {
-        "document": "valenceflow data set",
+        "document": DOCUMENT,
         "version": _VERSION,
         "title": options.title or f"{selection.engine} frames of {', '.join(selection.counts['formula'])}",
         "made_with": f"valenceflow {version('valenceflow')}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -15,22 +16,29 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..file_lock import holder, sign, tried
 
+MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
+PAPERS = (MANIFEST, CARD, SUMS)
+"""What a set says of itself, beside the files that its manifest lists."""
+DOCUMENT = "valenceflow data set"
+"""By which its manifest is known."""
+
+_LMDB_LOCK = ".aselmdb-lock"  # readers leave it there
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PARTIAL, _OLD = "partial", "old"
 
 
 @contextmanager
-def unfinished_set(folder: Path, manifest: str, replace: bool) -> Iterator[Path]:
+def unfinished_set(folder: Path, replace: bool) -> Iterator[Path]:
     """A folder beside the target, gone at the end whatever happens.
 
     Parameters
     ----------
     folder : where the set shall be.
-    manifest : file by which a set of ours is known.
     replace : a set that is there will give way.
 
     Raises
@@ -41,12 +49,12 @@ def unfinished_set(folder: Path, manifest: str, replace: bool) -> Iterator[Path]
     place = folder.resolve().parent
     if not place.is_dir():
         raise ValueError(f"{place} does not exist; make it first")
-    _check(folder, manifest, replace)
+    _check(folder, replace)
     try:
         with _alone(folder) as is_alone:
             if is_alone:
                 _clear(folder)
-            _check(folder, manifest, replace)  # again: there may be one now
+            _check(folder, replace)  # again: there may be one now
             partial = _beside(folder, _PARTIAL)
             try:
                 yield partial
@@ -81,10 +89,31 @@ def put_in_place(partial: Path, folder: Path) -> None:
     shutil.rmtree(old)
 
 
-def _check(folder: Path, manifest: str, replace: bool) -> None:
-    if folder.exists() and not (replace and (folder / manifest).is_file()):
-        way = "it is no data set of ours; name another folder" if replace else "name another folder, or use --replace"
-        raise ValueError(f"{folder} exists already: {way}")
+def _check(folder: Path, replace: bool) -> None:
+    if not (folder.exists() or folder.is_symlink()):
+        return
+    if not replace:
+        raise ValueError(f"{folder} exists already: name another folder, or use --replace")
+    manifest = _manifest_of(folder)
+    if manifest is None:
+        raise ValueError(f"{folder} exists already: it is no data set of ours; name another folder")
+    own = {*manifest["files"], *PAPERS}
+    others = sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() and path.suffix != _LMDB_LOCK
+    )
+    if beyond := [name for name in others if name not in own]:
+        raise ValueError(f"{folder} holds what is no part of its set, {beyond[0]} ({len(beyond)} in all), and would go "
+                         "with it: move that away, or name another folder")  # fmt: skip
+
+
+def _manifest_of(folder: Path) -> dict[str, Any] | None:
+    """Manifest of a data set; None where the folder is none: campaigns and models have manifests too."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_set = isinstance(content, dict) and content.get("document") == DOCUMENT and not folder.is_symlink()
+    return content if is_set and isinstance(content.get("files"), dict) else None
 
 
 def _beside(folder: Path, kind: str) -> Path:

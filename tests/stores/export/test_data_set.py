@@ -218,6 +218,25 @@ def test_a_set_that_is_there_is_left_alone_unless_it_shall_be_replaced(twelve, t
         export_set(twelve, tmp_path / "mine", ExportOptions(["mace"]), replace=True)
 
 
+def test_neither_a_campaign_nor_what_lies_in_a_set_is_replaced(twelve, tmp_path):
+    campaign = tmp_path / "campaign"
+    campaign.mkdir()
+    (campaign / "manifest.json").write_text('{"document": "valenceflow campaign manifest", "files": {}}')
+    (tmp_path / "link").symlink_to(campaign)
+    for name in ("campaign", "link"):
+        with pytest.raises(ValueError, match="no data set of ours"):
+            export_set(twelve, tmp_path / name, ExportOptions(["parquet"]), replace=True)
+    export_set(twelve, tmp_path / "set", ExportOptions(["aselmdb"]))
+    (tmp_path / "set" / "model").mkdir()
+    (tmp_path / "set" / "model" / "weights.pt").write_text("days of work")
+    with pytest.raises(ValueError, match=r"no part of its set, model/weights.pt \(1 in all\)"):
+        export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]), replace=True)
+    (tmp_path / "set" / "model" / "weights.pt").unlink()
+    (tmp_path / "set" / "aselmdb" / "train.aselmdb-lock").touch()  # whoever reads it makes one
+    export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]), replace=True)
+    assert not (tmp_path / "set" / "model").exists()
+
+
 def test_nothing_is_left_where_reading_back_fails(twelve, tmp_path):
     def fails(folder, formats, report):
         assert (folder / "mace" / "train.xyz").is_file()
@@ -232,7 +251,7 @@ def test_nothing_is_left_where_reading_back_fails(twelve, tmp_path):
 UNDER_WAY = (
     "import pathlib, sys, time\n"
     "from valenceflow.stores.export.unfinished import unfinished_set\n"
-    "with unfinished_set(pathlib.Path(sys.argv[1]), 'manifest.json', False) as folder:\n"
+    "with unfinished_set(pathlib.Path(sys.argv[1]), False) as folder:\n"
     "    (folder / 'mace').mkdir()\n"
     "    print('begun', flush=True)\n"
     "    time.sleep(60)\n"
