@@ -11,6 +11,8 @@ from typing import Any
 
 import typer
 
+from ..inputs.whole_files import write_whole, written_whole
+
 
 def write_rows(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], form: str, output: Path | None) -> None:
     """Write rows to a file, or to the screen.
@@ -35,7 +37,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], form: s
     if output is None:
         typer.echo(text.rstrip("\n"))
     else:
-        output.write_text(text + ("\n" if form == "json" else ""), encoding="utf-8")
+        write_whole(output, text + ("\n" if form == "json" else ""))
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> str:
@@ -63,4 +65,5 @@ def _write_parquet(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], out
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         # A field whose documents disagree in type, such as `steps`.
         table = pa.table({name: [_plain(value) for value in values] for name, values in columns.items()})
-    pq.write_table(table, output)
+    with written_whole(output) as partial:
+        pq.write_table(table, partial)

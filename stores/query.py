@@ -231,7 +231,7 @@ def fraction_range(text: str) -> tuple[float, float]:
     try:
         first = float(exact_number(low)) if low.strip() else 0.0
         last = float(exact_number(high)) if high.strip() else (1.0 if ":" in text else first)
-    except ValueError as err:
+    except (ValueError, OverflowError) as err:
         raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
     if first > last:
         raise ValueError(f"--x {text!r}: the lower end comes first: {high.strip()}:{low.strip()}")

@@ -138,7 +138,7 @@ def _alone(folder: Path) -> Iterator[bool]:
 def _locked(path: Path, folder: Path) -> tuple[int, bool]:
     """The lock's file, open, and whether it is locked."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _opened(path)
         try:
             if not tried(descriptor, fcntl.LOCK_EX):
                 who = holder(descriptor)
@@ -154,6 +154,15 @@ def _locked(path: Path, folder: Path) -> tuple[int, bool]:
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder took the file away just before we had it
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as err:
+        if err.errno in _NO_ROOM:
+            raise
+        raise ValueError(f"nothing can be written in {path.parent} ({err.strerror}): name another folder") from err
 
 
 def _clear(folder: Path) -> None:

@@ -88,6 +88,7 @@ def test_a_question_of_the_guide_is_answered(question, is_right, small, tmp_path
         (["--mongo", "{"], "not readable as JSON"),
         (["--x", "3/4:1/4"], "the lower end comes first: 1/4:3/4"),
         (["--mongo", "[]"], "give an object"),
+        (["--x", "1e400"], "--x '1e400': give a fraction"),
         (["--formula", "Nonsense!"], "formula 'Nonsense!'"),
         (["--format", "xlsx"], "--format 'xlsx' is unknown"),
         (["--format", "parquet"], "parquet goes into a file"),

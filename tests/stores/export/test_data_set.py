@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -235,6 +236,11 @@ def test_neither_a_campaign_nor_what_lies_in_a_set_is_replaced(twelve, tmp_path)
     (tmp_path / "set" / "aselmdb" / "train.aselmdb-lock").touch()  # whoever reads it makes one
     export_set(twelve, tmp_path / "set", ExportOptions(["parquet"]), replace=True)
     assert not (tmp_path / "set" / "model").exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_said(twelve):
+    with pytest.raises(ValueError, match=r"nothing can be written in /proc \(.*\): name another folder"):
+        export_set(twelve, Path("/proc/set"), ExportOptions(["parquet"]))
 
 
 def test_nothing_is_left_where_reading_back_fails(twelve, tmp_path):
