@@ -15,6 +15,7 @@ from .completion import complete_campaign, complete_launch
 from .doctor_cluster import cluster_checks
 from .places import CAMPAIGN, EngineOption, JsonOption
 from .run import LOCAL
+from .wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,6 +193,7 @@ def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
         return
     yield Check("store", True, f"{number} calculations in {place.stores.place}", needed)
     yield from _integrity(path, place)
+    yield from version_checks(place)
 
 
 def _integrity(campaign: Path, place: Place) -> Iterator[Check]:
@@ -214,3 +216,14 @@ def _integrity(campaign: Path, place: Place) -> Iterator[Check]:
         yield Check("integrity", not problem.remedy, found, needed, remedy)
     if not harmful:
         yield Check("integrity", True, "the file is sound and every document has what it points to", needed)
+
+
+def version_checks(place: Place) -> Iterator[Check]:
+    """Whether jobs ran, on their nodes, under what the campaign was submitted with."""
+    from ..stores.other_versions import other_versions  # noqa: PLC0415 - start-up
+
+    assert place.name is not None  # as a campaign was given
+    remedy = f"install the same where jobs run as here ({INSTALL.format('.')}); what is computed stays as it is"
+    for told, number in other_versions(place.stores, place.name).items():
+        found = f"{counted(number, 'calculation')} ran under {told}"
+        yield Check("versions of jobs", False, found, "calculations that differ in nothing else", remedy, optional=True)

@@ -12,7 +12,16 @@ import typer
 
 from .metal import metal_line
 from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
-from .status_states import as_plain, cost_line, queue_lines, states_of, states_table, time_line
+from .status_states import (
+    as_plain,
+    cost_line,
+    disk_line,
+    queue_lines,
+    states_of,
+    states_table,
+    time_line,
+    version_lines,
+)
 from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, Exact, command, counted, rehearsal_note
 
 if TYPE_CHECKING:
@@ -59,6 +68,7 @@ class Overview:
     disk : what the missing ones need, in words, where it is known.
     queues : engine -> the queue that has its jobs.
     costs : engine -> what its calculations cost.
+    other_versions : how packages of jobs differ from the submitter's, in words -> calculations.
     """
 
     name: str
@@ -74,6 +84,7 @@ class Overview:
     costs: dict[str, Cost] = field(default_factory=dict)
     metals: list[dict[str, Any]] = field(default_factory=list)
     starting: bool = False
+    other_versions: dict[str, int] = field(default_factory=dict)
 
     def rows_of(self, engine: str) -> list[FractionOverview]:
         """Its rows."""
@@ -103,6 +114,7 @@ class Overview:
             "queues": {engine: as_plain(queue) for engine, queue in self.queues.items()},
             "cost": {engine: asdict(cost) for engine, cost in self.costs.items()},
             "metal_references": [{name: m[name] for name in _OF_METAL} for m in self.metals],
+            "other_versions": self.other_versions,
             "no_longer_asked": {"configurations": self.left_out, "calculations": self.left_out_done},
         }
 
@@ -150,6 +162,7 @@ def _overview(place: Place, name: str, campaign: Path | None, running: bool, pla
     from ..flows.progress import read_progress  # noqa: PLC0415
     from ..stores.costs import costs  # noqa: PLC0415
     from ..stores.failure_groups import failure_groups  # noqa: PLC0415
+    from ..stores.other_versions import other_versions  # noqa: PLC0415
     from ..stores.overview import finished_among, fraction_overviews  # noqa: PLC0415
 
     asked = {} if place.folder is None else read_asked(place.folder)
@@ -165,8 +178,9 @@ def _overview(place: Place, name: str, campaign: Path | None, running: bool, pla
         {} if campaign is None else dict(_changes(campaign, place, asked, plan)),
         len(left_out),
         finished_among(place.stores, left_out),
-        _disk(place.folder, rows, progress),
+        disk_line(place.folder, rows, progress),
         costs=costs(place.stores, name),
+        other_versions=other_versions(place.stores, name),
         metals=list(place.stores.collection("references").query({"campaign": name}, sort={"engine": 1})),
     )
 
@@ -245,17 +259,6 @@ def _counted_change(campaign: Path, place: Place, engine: str, names: list[str])
     return Change(names) if change is None else Change(names, change.new, change.left_out)
 
 
-def _disk(folder: Path | None, rows: Sequence[FractionOverview], progress: Progress | None) -> str:
-    from ..flows.progress import free_bytes, size_text  # noqa: PLC0415 - start-up
-
-    missing = sum(row.missing for row in rows if progress is not None and row.engine == progress.engine)
-    if folder is None or progress is None or progress.mean_size is None or not missing:
-        return ""
-    needed, free = missing * progress.mean_size, free_bytes(folder)
-    line = f"disk: {size_text(free)} free, the {missing} missing need about {size_text(needed)}"
-    return f"{line}: MAKE ROOM" if needed > free else line
-
-
 def _show(console: Console, overview: Overview, campaign: Path | None) -> None:
     from .next_steps import elsewhere_lines, failure_lines, next_commands  # noqa: PLC0415 - start-up
     from .tables import first_that_fits, print_lines  # noqa: PLC0415
@@ -272,6 +275,7 @@ def _show(console: Console, overview: Overview, campaign: Path | None) -> None:
     print_lines(console, [*elsewhere_lines(overview.rows), *_left_out_lines(overview), *changes])
     for group in overview.failures:
         print_lines(console, failure_lines(group, campaign))
+    print_lines(console, version_lines(overview.other_versions))
     for queue in overview.queues.values():
         print_lines(console, queue_lines(overview.name, queue, campaign))
     if campaign is not None:

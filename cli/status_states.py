@@ -5,11 +5,11 @@ States have jobflow-remote's names. Light.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..flows.progress import duration_text
+from ..flows.progress import duration_text, free_bytes, size_text
 from ..flows.queues.jobs import MENDED_BY_QUEUE, RUNNING, STOPPED
 from .wording import AUDIT_FAILED, FAILED, Exact, command, counted, shell_words
 
@@ -99,6 +99,17 @@ def _by_message(queue: QueueOverview) -> dict[str, list[str]]:
     return found
 
 
+def version_lines(found: Mapping[str, int]) -> Iterator[str]:
+    """Packages that jobs had in other versions than the submitter.
+
+    Parameters
+    ----------
+    found : how they differ, in words -> calculations.
+    """
+    for told, number in found.items():
+        yield f"{counted(number, 'calculation')} ran under other versions than this campaign was submitted with: {told}"
+
+
 def time_line(rows: Sequence[FractionOverview], queue: QueueOverview | None, cost: Cost | None) -> str:
     """Time that a queue will need at the pace of what runs; empty where nothing is known."""
     running = 0 if queue is None else sum(state in RUNNING for state in queue.states.values())
@@ -117,6 +128,16 @@ def cost_line(engine: str, cost: Cost) -> str:
     note = f" ({without} more do not say)" if without else ""
     mean = cost.core_hours / cost.counted
     return f"core-hours spent: {cost.core_hours:.3g} by {cost.counted} of {engine}, {mean:.3g} each{note}"
+
+
+def disk_line(folder: Path | None, rows: Sequence[FractionOverview], progress: Progress | None) -> str:
+    """Room on the disk against what the missing configurations of a run need; empty where that is not known."""
+    missing = sum(row.missing for row in rows if progress is not None and row.engine == progress.engine)
+    if folder is None or progress is None or progress.mean_size is None or not missing:
+        return ""
+    needed, free = missing * progress.mean_size, free_bytes(folder)
+    line = f"disk: {size_text(free)} free, the {missing} missing need about {size_text(needed)}"
+    return f"{line}: MAKE ROOM" if needed > free else line
 
 
 def as_plain(queue: QueueOverview) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from custodian.custodian import CustodianError, ReturnCodeError, ValidationError
 
 from ..stores.documents import FailureDoc, FailureReason, StepIntent, StepKind
+from ..stores.provenance import package_versions
 from .vasp_outputs import UnreadableOutputsError
 
 _MEND: dict[FailureReason, str] = {
@@ -73,6 +74,7 @@ def failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIntent,
         exception=f"{type(error).__name__}: {text[:2000]}",
         corrections=custodian_corrections(folder),
         last_lines=lines,
+        versions=package_versions(),
         folder=f"{socket.gethostname()}:{folder}",
     )
 

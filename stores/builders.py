@@ -16,6 +16,7 @@ from ..inputs.orderings.group import ordering_group
 from ..inputs.supercells import HostSupercell
 from .connect import Stores
 from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding, RunStatistics
+from .other_versions import submitted_versions, versions_that_differ
 from .relations import COUNTING
 from .step_runs import StepRuns, step_runs
 
@@ -38,12 +39,13 @@ def build_calculations(stores: Stores, cell: HostSupercell, configurations: Iter
     """
     written = 0
     due = pending(stores, configurations)
+    submitted = submitted_versions(stores, due[0].campaign) if due else {}
     for start in range(0, len(due), _BATCH):
         batch = due[start : start + _BATCH]
         runs = step_runs(stores.docs(), (uuid for c in batch for uuid in c.job_uuids.values()))
         found = {c.configuration_id: _runs_of(c, runs) for c in batch}
         made = [
-            calculation_doc(c, cell, found[c.configuration_id])
+            calculation_doc(c, cell, found[c.configuration_id], submitted)
             for c in batch
             if is_finished(c, found[c.configuration_id])
         ]
@@ -59,7 +61,7 @@ def record_failure(
     steps = _runs_of(configuration, step_runs(stores.docs(), configuration.job_uuids.values()))
     before = steps[failure.step].documents if failure.step in steps else ()
     steps[failure.step] = StepRuns((*before, failure.model_dump(mode="json")))
-    made = calculation_doc(configuration, cell, steps)
+    made = calculation_doc(configuration, cell, steps, submitted_versions(stores, configuration.campaign))
     _keep(stores, [made])
     return made
 
@@ -110,7 +112,10 @@ def is_finished(configuration: ConfigurationDoc, steps: Mapping[str, StepRuns]) 
 
 
 def calculation_doc(
-    configuration: ConfigurationDoc, cell: HostSupercell, steps: Mapping[str, StepRuns]
+    configuration: ConfigurationDoc,
+    cell: HostSupercell,
+    steps: Mapping[str, StepRuns],
+    submitted: Mapping[str, str],
 ) -> ChargeOrderedCalculationDoc:
     """One document from the runs of a configuration's steps.
 
@@ -119,6 +124,7 @@ def calculation_doc(
     configuration : what was meant.
     cell : the host's supercell.
     steps : step -> its runs.
+    submitted : package -> version that the campaign was submitted with.
     """
     ordered = {step: steps[step] for step in configuration.job_uuids if step in steps}
     slim = {step: {k: v for k, v in runs.result.items() if k not in _BULK} for step, runs in ordered.items()}
@@ -155,6 +161,7 @@ def calculation_doc(
         audit=audit,
         engine=configuration.engine if final is None else final["engine"]["name"],
         engine_version=None if final is None else final["engine"]["version"],
+        other_versions=versions_that_differ(slim, submitted),
     )
 
 

@@ -199,6 +199,9 @@ class FailureDoc(Document):
     exception: str = Field(description="type and text of the exception")
     corrections: list[str] = Field(default_factory=list, description="custodian's corrections, in order")
     last_lines: list[str] = Field(default_factory=list, description="last lines of VASP's standard output and error")
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="packages that the job ran under; empty: it left no document of its own"
+    )
     folder: str
     completed_at: datetime = Field(default_factory=now)
 
@@ -302,6 +305,9 @@ class ChargeOrderedCalculationDoc(Document):
     audit: Audit
     engine: str
     engine_version: str | None
+    other_versions: str | None = Field(
+        default=None, description="packages of other versions than the campaign was submitted with, in words"
+    )
     protocol: str
     protocol_hash: str
     last_updated: datetime = Field(default_factory=now)

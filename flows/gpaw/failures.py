@@ -7,6 +7,7 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from ...stores.documents import FailureDoc, FailureReason, StepIntent, StepKind
+from ...stores.provenance import package_versions
 from ..failures import remedy_for
 from .command import INSTALL, SETTING, GpawNotFoundError
 from .in_gpaw.files import ITERATIONS, JOB
@@ -58,6 +59,7 @@ def gpaw_failure_doc(error: Exception, step: StepKind, uuid: str, intent: StepIn
         exception=f"{type(error).__name__}: {text[:2000]}",
         corrections=starts_tried(error),
         last_lines=lines,
+        versions=package_versions(),
         folder=f"{socket.gethostname()}:{folder}",
     )
 

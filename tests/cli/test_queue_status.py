@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from valenceflow.cli.doctor import version_checks
+from valenceflow.cli.places import find_place
 from valenceflow.cli.status_states import cost_line, states_of, time_line
 from valenceflow.flows.queues.jobs import QueuedJob
 from valenceflow.flows.queues.launches import Launch, remember_launch
@@ -61,6 +63,20 @@ def test_json_tells_states_queues_and_cost(campaign, call):
     assert told["queues"][ENGINE]["kind"] == "remote"
     assert told["cost"][ENGINE]["core_hours"] == 20.0
     assert told["cost"][ENGINE]["elapsed_s"] == 3600.0
+
+
+def test_other_versions_on_the_nodes_are_told_by_status_and_doctor(campaign, call):
+    stores = sqlite_stores(campaign.parent / "small" / "store.sqlite")
+    told = "pymatgen 2025.1.9 (submitted with 2026.10.24)"
+    (one, *_) = stores.collection("calculations").query({})
+    stores.collection("calculations").update([{**one, "other_versions": told}])
+    stores.close()
+    said = " ".join(call("status", campaign).out.split())
+    assert f"1 calculation ran under other versions than this campaign was submitted with: {told}" in said
+    assert json.loads(call("status", campaign, "--json").out)["small"]["other_versions"] == {told: 1}
+    (check,) = version_checks(find_place(campaign, None))
+    assert (check.ok, check.optional, check.found) == (False, True, f"1 calculation ran under {told}")
+    assert "where jobs run" in check.remedy
 
 
 def test_cost_of_a_campaign_adds_up(campaign):

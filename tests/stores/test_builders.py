@@ -7,6 +7,7 @@ from valenceflow.inputs.supercells import HostSupercell
 from valenceflow.stores.builders import build_calculations, calculation_doc, is_finished, pending, record_failure
 from valenceflow.stores.connect import sqlite_stores
 from valenceflow.stores.documents import ConfigurationDoc, FailureDoc, StepIntent
+from valenceflow.stores.other_versions import other_versions
 from valenceflow.stores.step_runs import StepRuns
 
 CELL = HostSupercell.build(get_host("olivine-NaFePO4"))
@@ -56,7 +57,7 @@ def runs(*documents):
 
 def built(**steps):
     named = {{"first": FIRST, "second": SECOND}[name]: runs(document) for name, document in steps.items()}
-    return calculation_doc(configuration(), CELL, named)
+    return calculation_doc(configuration(), CELL, named, {"pymatgen": "2026.10.24", "jobflow": "0.4.0"})
 
 
 def test_both_steps_done_is_a_completed_calculation():
@@ -192,3 +193,31 @@ def test_many_configurations_are_built_in_batches(stores):
         put(stores, f"{c.configuration_id}-1-1", failure(name=c.configuration_id).model_dump(mode="json"))
     assert build_calculations(stores, CELL, many) == 200
     assert len(pending(stores, many)) == 400
+
+
+def test_jobs_that_ran_under_other_versions_than_were_submitted_with_are_told_and_counted(stores):
+    submitted = {"pymatgen": "2026.10.24", "jobflow": "0.4.0", "chgnet": "0.4.2"}
+    stores.collection("campaigns").update({"campaign": "small", "versions": submitted})
+    same, older = {"pymatgen": "2026.10.24", "jobflow": "0.4.0"}, {"pymatgen": "2025.1.9", "jobflow": "0.4.0"}
+    put(stores, "one-1-1", step(FIRST, versions=same))
+    put(stores, "one-2-1", step(versions=same))
+    put(stores, "two-1-1", step(FIRST, versions=same))
+    put(stores, "two-2-1", step(versions=older))
+    put(stores, "three-1-1", failure(name="three").model_copy(update={"versions": older}).model_dump(mode="json"))
+    assert build_calculations(stores, CELL, [configuration(name) for name in ("one", "two", "three")]) == 3
+    found = {c["configuration_id"]: c["other_versions"] for c in stores.collection("calculations").query({})}
+    told = "pymatgen 2025.1.9 (submitted with 2026.10.24)"
+    assert found == {"one": None, "two": told, "three": told}
+    assert other_versions(stores, "small") == {told: 2}
+    put(stores, "two-1-2", step(FIRST, versions=same))
+    put(stores, "two-2-2", step(versions=same))
+    build_calculations(stores, CELL, [configuration("two", attempt=2)])
+    assert other_versions(stores, "small") == {told: 1}, "an attempt that no longer counts is left out"
+    assert other_versions(stores, "large") == {}
+
+
+def test_a_campaign_of_unknown_versions_has_none_that_differ(stores):
+    put(stores, "one-1-1", step(FIRST, versions={"pymatgen": "2025.1.9"}))
+    put(stores, "one-2-1", step())
+    build_calculations(stores, CELL, [configuration()])
+    assert other_versions(stores, "small") == {}
