@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..flows.queues.jobs import ALIVE, BEHIND_ANOTHER, MENDED_BY_QUEUE
+from ..flows.queues.jobs import ALIVE, BEHIND_ANOTHER, MENDED_BY_QUEUE, STOPPED
 from .wording import AUDIT_FAILED, FAILED, LOST_ORDERING, Exact, command, counted
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def next_commands(
         launch = () if queue is None else ("--launch", queue.launch.kind)
         to_start = missing
         if queue is not None:
-            to_start -= sum(state in ALIVE | BEHIND_ANOTHER | MENDED_BY_QUEUE for state in queue.states.values())
+            told = ALIVE | BEHIND_ANOTHER | MENDED_BY_QUEUE | STOPPED  # those that stand have lines of their own
+            to_start -= sum(state in told for state in queue.states.values())
         if to_start > 0 and running is None:
             yield Exact(f"{to_start} missing: {command('run', campaign, engine, *launch)}")
         elif failed or lost:

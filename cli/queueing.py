@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from ..flows.campaign_file import Campaign
     from ..flows.queues.jobs import JobQueue
     from ..flows.queues.launches import LaunchKind
+    from ..flows.queues.submission import HandedOver
     from ..flows.runner import Prepared
 
 
@@ -43,28 +46,26 @@ def hand_over_campaign(
         prepared = prepare(campaign, engine, planned, only, limit)
         queue = open_queue(campaign, kind, prepared.stores, environment)
         remember_launch(campaign.folder, engine, Launch(kind, queue.place, queue.settings_file))
-        handed, there = _submit(console, prepared, queue)
-    console.print(_summary(prepared, queue, handed, there), highlight=False, markup=False)
+        turns = _submit(console, prepared, queue)
+    console.print(_summary(prepared, queue, turns), highlight=False, markup=False)
     console.print(f"then: valenceflow status {campaign.path}", highlight=False, markup=False)
 
 
-def _submit(console: Console, prepared: Prepared, queue: JobQueue) -> tuple[int, int]:
-    """Submit with a progress bar; returns how many were handed over and how many were in the queue already."""
+def _submit(console: Console, prepared: Prepared, queue: JobQueue) -> list[HandedOver]:
+    """Submit with a progress bar; returns what became of each configuration."""
     from rich.progress import track  # noqa: PLC0415 - start-up
 
     from ..flows.queues.submission import hand_over  # noqa: PLC0415
 
-    handed = there = 0
-    turns = hand_over(prepared, queue)
-    quiet = not console.is_terminal
-    for each in track(turns, "submitting", total=len(prepared.todo), console=console, disable=quiet):
-        handed, there = (handed + 1, there) if each.queue_ids else (handed, there + 1)
-    return handed, there
+    turns, quiet = hand_over(prepared, queue), not console.is_terminal
+    return list(track(turns, "submitting", total=len(prepared.todo), console=console, disable=quiet))
 
 
-def _summary(prepared: Prepared, queue: JobQueue, handed: int, there: int) -> str:
-    done = len(prepared.configurations) - len(prepared.todo)
+def _summary(prepared: Prepared, queue: JobQueue, turns: Sequence[HandedOver]) -> str:
+    handed = sum(bool(each.queue_ids) for each in turns)
+    released = sum(bool(each.released) for each in turns)
+    there, done = len(turns) - handed, len(prepared.configurations) - len(prepared.todo)
     parts = [f"{handed} of {len(prepared.configurations)} configurations handed to {queue.place}"]
-    parts += [f"{there} are in it already"] if there else []
+    parts += [f"{there} are in it already" + f", {released} of them held back until now" * bool(released)] * bool(there)
     parts += [f"{done} need nothing"] if done else []
     return "; ".join(parts)

@@ -85,7 +85,7 @@ def queue_lines(name: str, queue: QueueOverview, campaign: Path | None) -> Itera
         yield f"{counted(len(jobs), 'job')} {', '.join(sorted(MENDED_BY_QUEUE))}: {message} (job {jobs[0]})"
         yield Exact(f"  to do: {shell_words('jf', 'job', 'retry', '--state', 'REMOTE_ERROR', '-meta')} campaign={name}")
     stopped = sum(state in STOPPED for state in queue.states.values())
-    held = sum(state == "PAUSED" for state in queue.states.values())
+    held = len(queue.held)
     if (stopped or held) and campaign is not None:
         what = ", ".join(filter(None, [f"{stopped} stopped" * bool(stopped), f"{held} held back" * bool(held)]))
         again = command("run", campaign, queue.engine, "--launch", queue.launch.kind)

@@ -104,11 +104,14 @@ def goes_on(jobs: Sequence[QueuedJob]) -> bool:
 
 
 _LIFE = (
-    *("REMOTE_ERROR", "FAILED", "USER_STOPPED", "STOPPED", "PAUSED"),
+    *("REMOTE_ERROR", "FAILED", "USER_STOPPED", "STOPPED"),
     *("DOWNLOADED", "RUN_FINISHED", "RUNNING", "BATCH_RUNNING"),
-    *("SUBMITTED", "BATCH_SUBMITTED", "UPLOADED", "CHECKED_OUT", "READY", "WAITING", "COMPLETED"),
+    *("SUBMITTED", "BATCH_SUBMITTED", "UPLOADED", "CHECKED_OUT", "READY", "PAUSED", "WAITING", "COMPLETED"),
 )
-"""States, that of one job of a configuration which decides over the others first."""
+"""States, that of one job of a configuration which decides over the others first.
+
+What is held back behind a job that runs does not hide that it runs.
+"""
 
 
 def configuration_state(jobs: Sequence[QueuedJob]) -> str:

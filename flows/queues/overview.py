@@ -18,7 +18,17 @@ from ...stores.mongo_reader import is_plain_mongo, read_mongo
 from ...stores.secrets import redacted, secrets_of
 from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
-from .jobs import ALIVE, BROKEN, HELD, MENDED_BY_QUEUE, QueuedJob, by_configuration, configuration_state, of_state
+from .jobs import (
+    ALIVE,
+    BROKEN,
+    HELD,
+    MENDED_BY_QUEUE,
+    STOPPED,
+    QueuedJob,
+    by_configuration,
+    configuration_state,
+    of_state,
+)
 from .launches import Launch
 
 Uuids = Mapping[str, set[str]]
@@ -34,6 +44,7 @@ class QueueOverview:
     engine : whose configurations.
     launch : the queue manager.
     states : configuration id -> state, of those that are in it.
+    held : configurations of which something is held back, and that were not stopped.
     errors : jobs that the manager could not carry there or back.
     failed : jobs that ended without success, by the manager's word.
     problem : why it cannot be asked; empty where it was.
@@ -42,6 +53,7 @@ class QueueOverview:
     engine: str
     launch: Launch
     states: dict[str, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     errors: list[QueuedJob] = field(default_factory=list)
     failed: list[QueuedJob] = field(default_factory=list)
     problem: str = ""
@@ -74,7 +86,9 @@ def queue_overview(engine: str, launch: Launch, campaign: str, uuids: Uuids) -> 
     for identity, mine in by_configuration(jobs).items():
         current = [job for job in mine if job.uuid in uuids.get(identity, ())]
         if current:
-            overview.states[identity] = configuration_state(current)
+            state = overview.states[identity] = configuration_state(current)
+            if state not in STOPPED and of_state(current, HELD):
+                overview.held.add(identity)
             overview.errors += of_state(current, MENDED_BY_QUEUE)
             overview.failed += of_state(current, BROKEN - MENDED_BY_QUEUE)
     return overview

@@ -37,10 +37,14 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A configuration after its turn: its jobs' names in the queue, or none where it was there already."""
+    """A configuration after its turn: its jobs' names in the queue, or none where it was there already.
+
+    `released` of those had been held back.
+    """
 
     configuration: ConfigurationDoc
     queue_ids: tuple[str, ...]
+    released: int = 0
 
 
 def refuse_other_store(stores: Stores, theirs: JobStore, place: str) -> None:
@@ -85,8 +89,7 @@ def hand_over(prepared: Prepared, queue: JobQueue) -> Iterator[HandedOver]:
     for configuration in prepared.todo:
         mine = current_jobs(configuration, queued)
         if goes_on(mine):
-            queue.resume(of_state(mine, HELD))
-            yield HandedOver(configuration, ())
+            yield HandedOver(configuration, (), released=queue.resume(of_state(mine, HELD)))
             continue
         if mine:
             queue.drop(mine)

@@ -58,6 +58,16 @@ def test_configurations_are_counted_by_what_their_jobs_are_in(project):
     assert [each.uuid for each in found.failed] == ["c1"], "an earlier attempt's job does not count"
 
 
+def test_what_is_held_back_behind_a_job_that_runs_is_known_and_does_not_hide_it(project):
+    launch = project(
+        job("a1", "RUNNING", "a"), job("a2", "PAUSED", "a"), job("b1", "PAUSED", "b"), job("c1", "USER_STOPPED", "c")
+    )
+    found = queue_overview("vasp", launch, "small", UUIDS)
+    assert found.states == {"a": "RUNNING", "b": "PAUSED", "c": "USER_STOPPED"}
+    assert found.held == {"a", "b"}
+    assert found.goes_on
+
+
 def test_other_campaigns_in_the_same_queue_are_not_counted(project):
     other = job("a1", "RUNNING", "a")
     other["job"]["metadata"]["campaign"] = "large"
@@ -73,6 +83,8 @@ def test_other_campaigns_in_the_same_queue_are_not_counted(project):
         (["RUNNING", "WAITING"], "RUNNING"),
         (["FAILED", "WAITING"], "FAILED"),
         (["USER_STOPPED", "PAUSED"], "USER_STOPPED"),
+        (["RUNNING", "PAUSED"], "RUNNING"),
+        (["COMPLETED", "PAUSED"], "PAUSED"),
     ],
 )
 def test_what_broke_decides_then_what_is_furthest(states, state):
