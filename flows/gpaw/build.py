@@ -68,8 +68,15 @@ def steps(folder: Path, python: str, version: str) -> list[list[str]]:
         [python, "-m", "venv", str(folder)],
         [*pip, "-U", *TOOLS],
         [*pip, *NEEDED],
-        [*pip, "--no-build-isolation", "--no-deps", f"gpaw=={version}"],
+        # A wheel that an earlier try left in pip's cache may have met other headers.
+        [*pip, "--no-cache-dir", "--no-build-isolation", "--no-deps", f"gpaw=={version}"],
     ]
+
+
+def _compiler_flags(folder: Path) -> str:
+    """The environment's own NumPy headers first: with Debian's NumPy 1 installed, Python's headers hold that one's."""
+    found = sorted(folder.glob("lib/python3*/site-packages/numpy/*core/include"))
+    return " ".join(["-O2", *(f"-I{path}" for path in found), os.environ.get("CFLAGS", "")]).strip()
 
 
 def build(folder: Path, python: str = PYTHON, version: str = VERSION) -> str:
@@ -92,7 +99,8 @@ def build(folder: Path, python: str = PYTHON, version: str = VERSION) -> str:
     config.write_text(SITECONFIG, encoding="utf-8")
     for command in steps(folder, python, version):
         print("+ " + " ".join(command), flush=True)
-        ended = subprocess.run(command, env={**os.environ, "GPAW_CONFIG": str(config)}, check=False)
+        environment = {**os.environ, "GPAW_CONFIG": str(config), "CFLAGS": _compiler_flags(folder)}
+        ended = subprocess.run(command, env=environment, check=False)
         if ended.returncode:
             raise BuildError(f"`{' '.join(command)}` failed with exit code {ended.returncode}: mend what it says above")
     return str(folder / "bin" / "python")

@@ -33,8 +33,9 @@ def tools(tmp_path, monkeypatch):
 
 def venv(log, probed):
     """A Python that makes an environment whose Python notes what pip is told, and answers as `probed`."""
-    inner = f'#!/bin/sh\\n[ "$1" = -c ] && exec {sys.executable} {probed} "$@"\\necho "$GPAW_CONFIG $@" >> {log}\\n'
-    return f'/bin/mkdir -p "$3/bin"; printf \'{inner}\' > "$3/bin/python"; /bin/chmod +x "$3/bin/python"'
+    inner = f'#!/bin/sh\\n[ "$1" = -c ] && exec {sys.executable} {probed} "$@"\\necho "$GPAW_CONFIG $@ CFLAGS=$CFLAGS" >> {log}\\n'
+    headers = '"$3/lib/python3.11/site-packages/numpy/_core/include"'
+    return f'/bin/mkdir -p "$3/bin" {headers}; printf \'{inner}\' > "$3/bin/python"; /bin/chmod +x "$3/bin/python"'
 
 
 def test_a_missing_compiler_or_header_is_named_with_the_packages_and_nothing_is_made(tools, tmp_path, capsys):
@@ -54,7 +55,9 @@ def test_gpaw_alone_is_built_without_mpi_and_its_python_is_what_the_setting_need
     log, folder = tmp_path / "log", tmp_path / "made"
     python = tools("python3", venv(log, FAKE))
     assert main([str(folder), "--python", python]) == 0
-    told = log.read_text().splitlines()
+    told, flags = zip(*(line.split(" CFLAGS=") for line in log.read_text().splitlines()), strict=True)
+    # Its own NumPy's headers come before Debian's, which stand among Python's.
+    assert flags[-1] == f"-O2 -I{folder}/lib/python3.11/site-packages/numpy/_core/include"
     assert [line.split()[-1] for line in told] == ["numpy", "gpaw-data", f"gpaw=={VERSION}"]
     assert all(line.startswith(f"{folder}/siteconfig.py -m pip install") for line in told)
     assert "--no-build-isolation --no-deps gpaw==" in told[-1]
