@@ -33,7 +33,8 @@ def tools(tmp_path, monkeypatch):
 
 def venv(log, probed):
     """A Python that makes an environment whose Python notes what pip is told, and answers as `probed`."""
-    inner = f'#!/bin/sh\\n[ "$1" = -c ] && exec {sys.executable} {probed} "$@"\\necho "$GPAW_CONFIG $@ CFLAGS=$CFLAGS" >> {log}\\n'
+    noted = f'echo "$GPAW_CONFIG $@ CFLAGS=$CFLAGS" >> {log}'
+    inner = f'#!/bin/sh\\n[ "$1" = -c ] && exec {sys.executable} {probed} "$@"\\n{noted}\\n'
     headers = '"$3/lib/python3.11/site-packages/numpy/_core/include"'
     return f'/bin/mkdir -p "$3/bin" {headers}; printf \'{inner}\' > "$3/bin/python"; /bin/chmod +x "$3/bin/python"'
 
