@@ -1,7 +1,10 @@
 """ASE-readable sets: units found from energies or asked for, signs, encoded elements, groups, ASE's own containers."""
 
 import gzip
+import shutil
+import tracemalloc
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +15,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
 from ase.io import read, write
 from ase.optimize import LBFGS
+from valenceflow.stores import frame_arrays, frame_writer, ingest_sets
+from valenceflow.stores.connect import sqlite_stores
 from valenceflow.stores.frames import iter_frame_docs, iter_frames
-from valenceflow.stores.ingest_options import STRESS_FACTORS, parse_encoded
+from valenceflow.stores.ingest import find_items, ingest
+from valenceflow.stores.ingest_options import STRESS_FACTORS, default_options, parse_encoded
 from valenceflow.stores.ingest_units import WorkFrame, bader_sign, stress_factor
 
 IGNORED = {"Cu": 0}  # copper has no couple: in these sets it is an ion without a charge
@@ -228,3 +234,35 @@ def test_a_set_without_an_engine_has_one_of_its_own(tmp_path, take, stores):
     (document,) = iter_frame_docs(stores)
     assert (document["engine"], document["protocol"]) == ("vasp", "published")
     assert len(read(path, ":")) == 1
+
+
+def test_a_longer_set_needs_no_more_memory(tmp_path, empty_store, monkeypatch):
+    # What is held at once, smaller, so that a test's sets are long: looked at, in a block, written.
+    monkeypatch.setattr(ingest_sets, "_LOOKED_AT", 20)
+    monkeypatch.setattr(frame_arrays, "BLOCK_BYTES", 1 << 15)
+    monkeypatch.setattr(frame_writer, "_FULL", 40)
+
+    def written(count):
+        draw = np.random.default_rng(count)
+        frames = []
+        for number in range(count):
+            sites = "".join(f"Cu {x:.6f} {y:.6f} {z:.6f} 0.1 0.2 -0.3\n" for x, y, z in 7 * draw.random((32, 3)))
+            keys = f'Lattice="7 0 0 0 7 0 0 0 7" Properties=species:S:1:pos:R:3:forces:R:3 energy={-number}'
+            frames.append(f"32\n{keys}\n{sites}")
+        path = tmp_path / f"{count}.extxyz"
+        path.write_text("".join(frames))
+        return path
+
+    def peak(path):
+        opened = sqlite_stores(Path(shutil.copy(empty_store, path.with_suffix(".sqlite"))))
+        tracemalloc.start()
+        summary = ingest(opened, find_items([path]), default_options(fixed=IGNORED, keep_unlabelled=True))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        opened.close()
+        return summary.frames, found
+
+    peak(written(5))  # what is imported and cached on the way is not what is measured
+    short, long = peak(written(100)), peak(written(400))
+    assert (short[0], long[0]) == (100, 400)
+    assert long[1] < 1.3 * short[1]
