@@ -128,7 +128,7 @@ def export_set(
         manifest = _manifest(options, selection, split, leakage, statistics, checked)
         manifest["computed_with"] = computed_with(stores, selection)
         _write_papers(unfinished, manifest, selection, split, statistics.species)
-        put_in_place(unfinished, folder)
+        put_in_place(unfinished, folder, replace)
     return ExportedSet(folder, manifest)
 
 

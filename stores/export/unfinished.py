@@ -68,14 +68,21 @@ def unfinished_set(folder: Path, replace: bool) -> Iterator[Path]:
         ) from err
 
 
-def put_in_place(partial: Path, folder: Path) -> None:
+def put_in_place(partial: Path, folder: Path, replace: bool) -> None:
     """Give a set its name; one that is there is gone only then.
 
     Parameters
     ----------
     partial : the whole set, from `unfinished_set`.
     folder : its place.
+    replace : a set that is there gives way.
+
+    Raises
+    ------
+    ValueError
+        If something that may not give way came there meanwhile.
     """
+    _check(folder, replace)
     for path in partial.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

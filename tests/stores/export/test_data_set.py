@@ -238,6 +238,19 @@ def test_neither_a_campaign_nor_what_lies_in_a_set_is_replaced(twelve, tmp_path)
     assert not (tmp_path / "set" / "model").exists()
 
 
+@pytest.mark.parametrize("replace_it", [False, True])
+def test_a_folder_that_came_there_meanwhile_is_left_alone(twelve, tmp_path, replace_it):
+    def meanwhile(folder, formats, report):
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "mine").touch()
+        return {}
+
+    with pytest.raises(ValueError, match="set exists already"):
+        export_set(twelve, tmp_path / "set", ExportOptions(["mace"]), read_back=meanwhile, replace=replace_it)
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["mine"]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".set")]
+
+
 def test_a_place_where_nothing_can_be_written_is_said(twelve):
     with pytest.raises(ValueError, match=r"nothing can be written in /proc \(.*\): name another folder"):
         export_set(twelve, Path("/proc/set"), ExportOptions(["parquet"]))
