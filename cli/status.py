@@ -134,6 +134,8 @@ def status(
     place = find_place(campaign, store)
     queues = _ask_queues(place)
     running = _bring_up_to_date(campaign, place, queues)
+    for queue in queues.values():
+        queue.leave_out_finished(place.stores)
     names = [place.name] if place.name else sorted(place.stores.collection("campaigns").distinct("campaign"))
     if not names and not as_json:
         typer.echo(f"no campaign in {place.stores.place}")
@@ -177,7 +179,7 @@ def _overview(place: Place, name: str, campaign: Path | None, running: bool, pla
         progress if running else None,
         {} if campaign is None else dict(_changes(campaign, place, asked, plan)),
         len(left_out),
-        finished_among(place.stores, left_out),
+        len(finished_among(place.stores, left_out)),
         disk_line(place.folder, rows, progress),
         costs=costs(place.stores, name),
         other_versions=other_versions(place.stores, name),

@@ -99,9 +99,10 @@ def fraction_overviews(stores: Stores, campaign: str, left_out: Collection[str] 
     return sorted((row for row in rows.values() if row.total), key=lambda row: (row.engine, -row.fraction))
 
 
-def finished_among(stores: Stores, ids: Collection[str]) -> int:
-    """How many of some configurations have a calculation document."""
-    return sum(bool(c["latest"]) for c in _by_id(stores.collection("calculations"), ids, ["latest"]))
+def finished_among(stores: Stores, ids: Collection[str]) -> set[str]:
+    """Those of some configurations that have a calculation document of the attempt that counts."""
+    found = _by_id(stores.collection("calculations"), ids, ["latest"])
+    return {c["configuration_id"] for c in found if c["latest"]}
 
 
 def _add(counts: dict[str, int], name: str, number: int) -> None:

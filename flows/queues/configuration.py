@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from ...stores.secrets import redacted
 from ..wall_time import wall_time_s
 
 SCHEDULERS = {"slurm": "SLURM", "pbs": "PBS"}
@@ -31,6 +32,9 @@ ALLOCATION = "allocation.sbatch"
 """The one file that needs no MongoDB."""
 
 _SECRET = frozenset({"store.yaml", "jobflow-remote.yaml", "my_launchpad.yaml"})
+
+
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,15 @@ class ClusterAnswers:
         for name in ("activate", "vasp_cmd", "account", "partition", "work_dir", "potcars", "project", "worker"):
             if "\n" in getattr(self, name):
                 raise ValueError(f"{name} has a line break: {getattr(self, name)!r}; write it in one line")
+        for name in ("vasp_cmd", "potcars", "project", "worker"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: say one, or leave the option out for its default")
+        if "/" in self.project or self.project.startswith("."):
+            raise ValueError(f"project {self.project!r} becomes the name of a file: no slashes, no dot before it")
+        if "/" in self.mongo_host or any(letter.isspace() for letter in self.mongo_host):
+            raise ValueError(f"mongo_host {redacted(self.mongo_host)!r} is no host's name; port and user have options")
+        if not 1 <= self.mongo_port <= MAX_PORT:
+            raise ValueError(f"mongo_port {self.mongo_port}: between 1 and {MAX_PORT}, please")
 
 
 def write_cluster_files(folder: Path, answers: ClusterAnswers) -> list[Path]:

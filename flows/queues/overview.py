@@ -15,6 +15,7 @@ from typing import Any
 from ...inputs.yaml_files import parse_yaml
 from ...stores.connect import Stores
 from ...stores.mongo_reader import is_plain_mongo, read_mongo
+from ...stores.overview import finished_among
 from ...stores.secrets import redacted, secrets_of
 from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
@@ -62,6 +63,13 @@ class QueueOverview:
     def goes_on(self) -> bool:
         """Whether something in it is to run, or runs."""
         return any(state in ALIVE - HELD for state in self.states.values())
+
+    def leave_out_finished(self, stores: Stores) -> None:
+        """Forget configurations that stand still and have a result: a failed step stops the one behind it for good."""
+        standing = [identity for identity, state in self.states.items() if state in STOPPED | HELD]
+        for identity in finished_among(stores, standing):
+            del self.states[identity]
+            self.held.discard(identity)
 
     def counts(self, among: Iterable[str]) -> Counter[str]:
         """Configurations by state, of some of them."""

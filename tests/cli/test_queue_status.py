@@ -115,6 +115,17 @@ def test_what_a_queue_could_not_carry_has_its_command(campaign, monkeypatch, cal
     assert "results: " not in said
 
 
+def test_steps_that_a_failed_one_stopped_for_good_are_not_counted_beside_their_failure(campaign, monkeypatch, call):
+    from valenceflow.flows.queues import overview
+
+    jobs = [QueuedJob("c0", "u0", 1, "5", "STOPPED"), QueuedJob("c2", "u2", 1, "7", "STOPPED")]
+    monkeypatch.setattr(overview, "read_jobs", lambda *_: jobs)
+    said = call("status", campaign).out
+    assert "1 stopped; to go on: valenceflow run" in said, "c0 has a calculation"
+    told = json.loads(call("status", campaign, "--json").out)["small"]
+    assert told["states"][ENGINE] == {"where": "remote", "STOPPED": 1, "not started": 1, "COMPLETED": 2}
+
+
 @pytest.mark.parametrize("verb", ["pause", "cancel"])
 def test_pause_and_cancel_reach_into_the_queue(campaign, verb, monkeypatch, call):
     from valenceflow.flows.queues import opening

@@ -84,7 +84,8 @@ def test_nothing_is_written_over(written):
 @given(text=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1))
 def test_whatever_is_answered_stays_text(text, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
-    answers = ClusterAnswers(vasp_cmd=text, potcars=text, mongo_password=text, project=text, mongo_user=text)
+    project = "p" + text.replace("/", "-")
+    answers = ClusterAnswers(vasp_cmd=text, potcars=text, mongo_password=text, project=project, mongo_user=text)
     for name in FILES:
         content = cluster_file(name, folder, answers)
         if name.endswith(".yaml"):
@@ -119,3 +120,21 @@ def test_workers_of_an_allocation_share_its_tasks(tmp_path):
 def test_answers_that_cannot_be_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         ClusterAnswers(**given)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"mongo_port": 0}, "mongo_port 0: between 1 and 65535"),
+        ({"mongo_port": 99999999}, "between 1 and 65535"),
+        (
+            {"mongo_host": "mongodb://me:hidden@db.example.org"},
+            r"'mongodb://me:\*\*\*@db.example.org' is no host's name",
+        ),
+        ({"project": "../../mine"}, "no slashes"),
+        ({"vasp_cmd": ""}, "vasp_cmd is empty"),
+    ],
+)
+def test_answers_that_no_cluster_could_use_are_refused(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        ClusterAnswers(**wrong)
