@@ -66,7 +66,8 @@ def train_chgnet(
     Raises
     ------
     ValueError
-        If CHGNet cannot make a graph of a frame (it is named), or the folder holds another training.
+        If CHGNet cannot make a graph of a frame (it is named), the folder holds another training, or a batch (its
+        frames are named) does not fit the GPU.
     TrainingDivergedError
         If a loss or gradient is not finite; the frame is named.
     OSError
@@ -275,6 +276,11 @@ class Run:
             )  # "": it writes nothing
         except TrainingDivergedError as err:
             raise TrainingDivergedError(f"epoch {number + 1}: {err}") from err
+        except torch.OutOfMemoryError as err:
+            names = ", ".join(self.criterion.loader.names)
+            raise ValueError(
+                f"epoch {number + 1}: GPU out of memory on the batch of {names}; lower --batch-size"
+            ) from err
         self.history.append(
             EpochDoc(
                 epoch=number + 1,

@@ -234,6 +234,11 @@ class Run:
                 )
         except TrainingDivergedError as err:
             raise TrainingDivergedError(f"epoch {number}: {err}") from err
+        except torch.OutOfMemoryError as err:
+            place = f"batch {steps.done + 1} of {steps.of}" if steps.done < steps.of else "validation"
+            raise ValueError(
+                f"epoch {number}, {place}: GPU out of memory on {self.args.batch_size} frames; lower --batch-size"
+            ) from err
         self.history.append(
             EpochDoc(
                 epoch=number,

@@ -19,8 +19,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..stores.model_documents import EpochDoc
 from .mace import TrainedMace, save_mace
 from .mace_epochs import Run
@@ -113,9 +111,6 @@ def main() -> int:
             train_mace(job, voice)
     except BrokenPipeError:  # who started it is gone; what it had done is kept
         return 1
-    except torch.OutOfMemoryError as err:
-        sys.stderr.write(f"GPU out of memory: {' '.join(str(err).split())[:200]}; lower --batch-size\n")
-        return 2
     except (ValueError, OSError) as err:
         sys.stderr.write(" ".join(str(err).split()) + "\n")
         return 3 if isinstance(err, TrainingDivergedError) else 2

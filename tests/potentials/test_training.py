@@ -177,6 +177,15 @@ def test_a_training_that_diverges_names_the_frame(kind, data_set, tmp_path):
         train_model(request(kind, data_set, tmp_path / "out", **rates))
 
 
+def test_a_batch_that_fills_the_gpu_is_named(data_set, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("chgnet.model.CHGNet.forward", full)
+    with pytest.raises(ValueError, match=r"epoch 1: GPU out of memory on the batch of train frame \d.*--batch-size"):
+        train_model(request("chgnet", data_set, tmp_path / "out"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_goes_on_from_a_plain_one_with_its_charge_states_beginning_as_the_element(
     kind, trained, data_set, tmp_path, rock_salt

@@ -45,7 +45,7 @@ class Springs(Calculator):
 class Choice:
     """A potential by name, as `ModelChoice` is one."""
 
-    title = "springs"
+    title, batch_atoms = "springs", None
 
     def __init__(self, moves=False, smeared=False):
         self.moves, self.smeared, self.opened = moves, smeared, 0
