@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo demo-dft study-dft miniature test test-fast test-slow test-all test-every lint style typecheck clean
+.PHONY: demo demo-dft study-dft miniature test test-fast test-slow lint style typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
@@ -31,13 +31,6 @@ test: style
 
 test-fast: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
-
-# Both at once: what waits for a queue leaves its core to the others, and test modules are imported once.
-test-all: style
-	$(MAKE) -j 2 typecheck test-every
-
-test-every: $(STAMP)
-	$(BIN)/pytest -n $$(($(WORKERS) + 1)) --dist worksteal
 
 # Trainings, campaigns that are killed, a queue of one node: what takes longer than the ten seconds of `slow`. One process
 # more than there are cores, as the tests of the queue wait most of their time.

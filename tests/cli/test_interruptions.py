@@ -188,7 +188,7 @@ def test_an_injected_spin_flip_shows_as_a_lost_ordering_in_a_store_of_one_s_own(
 
 @pytest.mark.slow
 def test_a_run_ends_before_its_wall_time_and_the_next_goes_on(path, shell):
-    first = shell("run", path, *SPRINGS, "--limit", 1, "--fault", "hang", "--wall-time", "0:40")
+    first = shell("run", path, *SPRINGS, "--limit", 1, "--fault", "hang", "--wall-time", "1:20")
     assert first.code == 75, first
     assert "ended early: the wall time is nearly over; the next run goes on where this one was" in first.out
     assert not stand_ins(path.parent)
