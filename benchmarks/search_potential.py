@@ -37,7 +37,6 @@ TOLERANCE = 1e-3
 """eV: relaxations of one minimum agree within it."""
 SEARCHERS = {
     "hybrid, charges nested": ("hybrid", True),
-    "hybrid, both at once": ("hybrid", False),
     "paper-2026, both at once": ("paper-2026", False),
     "descent, both at once": ("descent", False),
 }
