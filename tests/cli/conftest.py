@@ -93,7 +93,7 @@ def finished_campaign(shared_folder, write_campaign, shell):
     campaign, printed = folder / "finished", folder / "finished.txt"
     with lock:
         if not printed.exists():
-            campaign.mkdir()
+            campaign.mkdir(exist_ok=True)  # of a process that failed here: the next one shows why, too
             sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
             path = write_campaign(campaign, working_ion=sodium, charge={"sample": 2})
             answer = shell("run", path, "--engine", "rehearsal:springs", "--workers", 2)
