@@ -43,6 +43,7 @@ class CPaiNNCalculator(Calculator):
         self.trained = trained
         trained.model.eval().requires_grad_(False)
         self._labels: NDArray[Any] | None = None
+        self._known: tuple[tuple[bytes, bytes], NDArray[np.int64], str] | None = None
 
     @classmethod
     def from_file(
@@ -86,9 +87,19 @@ class CPaiNNCalculator(Calculator):
         return self.trained.model.batch([self._crystal(atoms)]).end_to_end(values)
 
     def _crystal(self, atoms: Atoms) -> Crystal:
-        return Crystal(
-            self._species_of(atoms), atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_chemical_formula()
-        )
+        species, formula = self._species_and_formula(atoms)
+        return Crystal(species, atoms.positions, atoms.cell.array, atoms.pbc, formula)
+
+    def _species_and_formula(self, atoms: Atoms) -> tuple[NDArray[np.int64], str]:
+        """Model species, (n_atoms,), and formula; worked out and checked once for the same elements and labels."""
+        labels = atoms.arrays.get(OXIDATION_STATE)
+        given = atoms.numbers.tobytes(), b"" if labels is None else labels.dtype.str.encode() + labels.tobytes()
+        if self._known is None or self._known[0] != given:
+            trained, formula = self.trained, atoms.get_chemical_formula()
+            species = trained.species_map.encode_atoms(atoms)
+            check_known(species, trained.species, trained.species_map, formula)
+            self._known = given, species, formula
+        return self._known[1:]
 
     @staticmethod
     def _results(*values: torch.Tensor) -> dict[str, Any]:
@@ -101,12 +112,6 @@ class CPaiNNCalculator(Calculator):
             "magmoms": magmoms,
             "charges": charges,
         }
-
-    def _species_of(self, atoms: Atoms) -> NDArray[np.int64]:
-        trained = self.trained
-        species = trained.species_map.encode_atoms(atoms)
-        check_known(species, trained.species, trained.species_map, atoms.get_chemical_formula())
-        return species
 
 
 def _same_labels(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
