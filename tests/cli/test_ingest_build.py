@@ -130,6 +130,7 @@ def test_help_starts_without_the_science_stack(command):
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_runs_are_read_by_several_processes_as_by_one(folders, tmp_path, shell):
     for workers in (1, 2):
         answer = shell("ingest", folders, "--store", tmp_path / f"{workers}.sqlite", "--workers", workers, "--json")

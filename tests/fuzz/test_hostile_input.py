@@ -27,6 +27,7 @@ def fuzz():
     sys.path.remove(str(BENCHMARKS))
 
 
+@pytest.mark.slow
 def test_no_reader_answers_bad_input_with_more_than_one_line(fuzz):
     found = fuzz.reports(list(fuzz.READERS), EXAMPLES, SEED)
     assert [report.found for report in found] == [[]] * len(fuzz.READERS)

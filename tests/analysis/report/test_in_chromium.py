@@ -106,6 +106,7 @@ def and_then(text, script):
     return allowed.replace("</body>", f"<script>{whole}</script></body>")
 
 
+@pytest.mark.slow
 def test_everything_is_drawn_nothing_is_asked_for_and_no_name_runs_as_a_script(parts_of, olivine, tmp_path):
     made = evil_report(parts_of(evil_calculations(olivine)))
     file = tmp_path / "report.html"

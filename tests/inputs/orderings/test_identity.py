@@ -137,6 +137,7 @@ def test_a_file_with_partly_occupied_sites_is_refused(small_cell, tmp_path):
 
 
 # The key survives.
+@pytest.mark.slow
 def test_a_thousand_symmetry_operations_permutations_and_displacements_keep_the_key(
     small_cell, ordered, random_ordering, spglib_operations
 ):
