@@ -31,7 +31,8 @@ def main() -> int:
         print(f"--scale {scale!r}: choose {', '.join(settings['scales'])}", file=sys.stderr)
         return 2
     folder = (options.to or Path("paper-miniature") / scale).resolve()
-    runner = Runner(folder, stages_of(settings["scales"][scale]))
+    told = settings["scales"][scale]
+    runner = Runner(folder, stages_of(told), told["workers"])
     names = [stage.name for stage in runner.stages]
     if options.until not in (None, *names):
         print(f"--until {options.until!r}: choose {', '.join(names)}", file=sys.stderr)
@@ -45,7 +46,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # shells have both ignored in what runs in the background
         signal.signal(number, signal.default_int_handler)
     try:
-        with one_at_a_time(folder) as runner.lock:
+        with one_at_a_time(folder) as runner.commands.lock:
             runner.run(options.until)
     except StageError as err:
         print(f"{err}; mend it and type the same command again", file=sys.stderr)

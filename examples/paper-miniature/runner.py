@@ -11,19 +11,23 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from valenceflow.flows import leash
 from valenceflow.inputs.whole_files import write_whole
 
-RECORD, LOCK = "stage.json", "lock"
+RECORD, LOCK, LOG = "stage.json", "lock", "log.txt"
 PATIENCE_S = 60.0
 """How long to wait for commands of a run that was killed: they get SIGTERM, and end in order."""
 
@@ -79,6 +83,7 @@ class Stage:
     like : stages of one kind cost about the same per `size`.
     size : of the work, in a unit of that kind.
     grows : its folder is kept when settings change: the command adds to what is there.
+    one_core : it is one process on one core; neighbours like it run side by side, and say what they say in a log.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Stage:
     like: str = ""
     size: float = 1.0
     grows: bool = False
+    one_core: bool = False
 
     @property
     def kind(self) -> str:
@@ -104,11 +110,12 @@ class Runner:
     ----------
     root : folder of the miniature.
     stages : in order.
+    cores : how many stages of one core run side by side.
     """
 
-    def __init__(self, root: Path, stages: Sequence[Stage]) -> None:
-        self.root, self.stages = root, list(stages)
-        self.lock = -1
+    def __init__(self, root: Path, stages: Sequence[Stage], cores: int = 1) -> None:
+        self.root, self.stages, self.cores = root, list(stages), cores
+        self.commands = Commands(root)
 
     def record(self, stage: Stage) -> dict[str, Any]:
         """What its stage.json says; empty without one."""
@@ -138,16 +145,46 @@ class Runner:
         StageError
             If a command fails or a product is missing.
         """
-        for number, stage in enumerate(self.stages, 1):
-            head = f"[{number} of {len(self.stages)}] {stage.title}"
-            if self.finished(stage):
-                print(f"{head}: done, {self.record(stage)['cpu_s']:.0f} CPU s", flush=True)
+        names = [stage.name for stage in self.stages]
+        wanted = self.stages if until is None else self.stages[: names.index(until) + 1]
+        for one_core, together in groupby(wanted, lambda stage: stage.one_core):
+            if one_core and self.cores > 1:
+                self._run_side_by_side(list(together))
             else:
-                print(f"{head} ... {self.left()}", flush=True)
-                cpu = self._do(stage)
-                print(f"{head}: {cpu:.0f} CPU s", flush=True)
-            if stage.name == until:
-                return
+                for stage in together:
+                    self._run_one(stage)
+
+    def _run_one(self, stage: Stage, log: bool = False) -> None:
+        """Do a stage unless it is done."""
+        head = f"[{self.stages.index(stage) + 1} of {len(self.stages)}] {stage.title}"
+        if self.finished(stage):
+            print(f"{head}: done, {self.record(stage)['cpu_s']:.0f} CPU s", flush=True)
+            return
+        where = f"; log: {self.root / stage.name / LOG}" if log else ""
+        print(f"{head} ... {self.left()}{where}", flush=True)
+        print(f"{head}: {self._do(stage, log):.0f} CPU s", flush=True)
+
+    def _run_side_by_side(self, stages: list[Stage]) -> None:
+        """Do stages that need nothing of each other, one to a core; where one fails, all are stopped."""
+        failures: list[Exception] = []
+
+        def run(stage: Stage) -> None:
+            try:
+                if not failures:
+                    self._run_one(stage, log=True)
+            except Exception as err:
+                failures.append(err)  # what stopping does to the others comes after it
+                self.commands.stop()
+
+        with ThreadPoolExecutor(self.cores) as pool:
+            try:
+                wait([pool.submit(run, stage) for stage in stages])
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.commands.stop()
+                raise
+        if failures:
+            raise failures[0]
 
     def left(self) -> str:
         """CPU time that the rest will take, from what was measured, and what is not measured yet."""
@@ -175,7 +212,7 @@ class Runner:
     def _named(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
 
-    def _do(self, stage: Stage) -> float:
+    def _do(self, stage: Stage, log: bool = False) -> float:
         folder, inputs, said = self.root / stage.name, self.inputs(stage), self.record(stage)
         if said and said["inputs"] != inputs and not stage.grows:
             self._set_aside(folder, said)
@@ -184,16 +221,15 @@ class Runner:
         spent, killed = said.get("cpu_s", 0.0), said.get("killed", 0) + bool(said.get("running"))
         said = {"inputs": inputs, "finished": False, "running": True, "cpu_s": spent, "killed": killed}
         write_whole(folder / RECORD, json.dumps(said, indent=1))
-        began = _cpu_seconds()
         try:
             for step in stage.steps:
-                self._step(step, stage)
+                self._step(step, stage, said, folder / LOG if log else None)
             missing = [pattern for pattern in stage.products if not list(folder.glob(pattern))]
             if missing:
                 raise StageError(f"{stage.name}: left no {', '.join(missing)} in {folder}")
             said |= {"finished": True, "products": _digest(folder, stage.products)}
         finally:
-            said |= {"running": False, "cpu_s": spent + _cpu_seconds() - began}
+            said |= {"running": False}
             write_whole(folder / RECORD, json.dumps(said, indent=1))
         return float(said["cpu_s"])
 
@@ -207,45 +243,98 @@ class Runner:
         folder.rename(there)
         print(f"    its settings or inputs changed: what was there is now {there.name}", flush=True)
 
-    def _step(self, step: Step, stage: Stage) -> None:
-        """Do one step."""
+    def _step(self, step: Step, stage: Stage, said: dict[str, Any], log: Path | None) -> None:
+        """Do one step and add its CPU seconds to what is said of the stage."""
+
+        def spent(cpu_s: float) -> None:
+            said["cpu_s"] += cpu_s
+
         if not isinstance(step, Command):
+            began = time.thread_time()
             step(self.root)
+            spent(time.thread_time() - began)
             return
         if step.makes and (self.root / step.makes).exists():
             return
         if step.leaves and (self.root / step.leaves).exists():
             shutil.rmtree(self.root / step.leaves)
-        code = run_command(step, self.root, self.lock)
+        code = self.commands.run(step, spent, log)
         if code not in step.accepted:
-            raise StageError(f"{stage.name}: `valenceflow {' '.join(step.arguments)}` ended with exit code {code}")
+            more = f"; its last words are in {log}" if log else ""
+            raise StageError(
+                f"{stage.name}: `valenceflow {' '.join(step.arguments)}` ended with exit code {code}{more}"
+            )
 
 
-def _cpu_seconds() -> float:
-    """Of this process and of all processes that have ended below it."""
-    own, below = os.times()[:2], os.times()[2:4]
-    return sum(own) + sum(below)
+class Commands:
+    """Commands of valenceflow on a leash: they end with this process, and all at once where `stop` is called.
 
+    Parameters
+    ----------
+    root : folder that they run in.
+    """
 
-def run_command(command: Command, root: Path, lock: int = -1) -> int:
-    """Run a command of valenceflow on a leash: it ends with this process; returns its exit code."""
-    arguments = [sys.executable, "-I", leash.__file__, sys.executable, "-m", "valenceflow.cli.main", *command.arguments]
-    partial = root / f"{command.output}.partial"
-    output = partial.open("wb") if command.output else None
-    held = () if lock < 0 else (lock,)  # the lock is free once the command, too, has ended
-    process = subprocess.Popen(arguments, cwd=root, stdout=output, pass_fds=held)
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        raise
-    finally:
-        if output is not None:
-            output.close()
-    if command.output and process.returncode in command.accepted:
-        partial.replace(root / command.output)
-    return process.returncode
+    def __init__(self, root: Path) -> None:
+        self.root, self.lock = root, -1
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard, self._stopped = threading.Lock(), False
+
+    def run(self, command: Command, spent: Callable[[float], None], log: Path | None = None) -> int:
+        """Run one and return its exit code.
+
+        Parameters
+        ----------
+        command : what to run.
+        spent : is told the CPU seconds of it and of all that it waited for, however it ended.
+        log : file to add what it says to; None: the terminal.
+        """
+        partial = self.root / f"{command.output}.partial"
+        output = partial.open("wb") if command.output else log.open("ab") if log else None
+        try:
+            code = self._wait(self._start(command, output, log is not None), spent)
+        finally:
+            if output is not None:
+                output.close()
+        if command.output and code in command.accepted:
+            partial.replace(self.root / command.output)
+        return code
+
+    def stop(self) -> None:
+        """End what runs, in order; nothing is started any more."""
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                os.kill(process.pid, signal.SIGTERM)  # Popen.terminate would take the exit status from who waits for it
+
+    def _arguments(self, command: Command) -> list[str]:
+        return [sys.executable, "-m", "valenceflow.cli.main", *command.arguments]
+
+    def _start(self, command: Command, output: Any, logged: bool) -> subprocess.Popen[bytes]:
+        held = () if self.lock < 0 else (self.lock,)  # the lock is free once the command, too, has ended
+        with self._guard:
+            if self._stopped:
+                raise StageError(f"`valenceflow {command.arguments[0]}` was not started: another stage ended before")
+            process = subprocess.Popen(
+                [sys.executable, "-I", leash.__file__, *self._arguments(command)],
+                cwd=self.root, stdout=output, stderr=subprocess.STDOUT if logged else None, pass_fds=held,
+            )  # fmt: skip
+            self._running.add(process)
+        return process
+
+    def _wait(self, process: subprocess.Popen[bytes], spent: Callable[[float], None]) -> int:
+        """Wait for the end, and where Ctrl-C comes meanwhile make it come; returns the exit code."""
+        try:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        except KeyboardInterrupt:
+            os.kill(process.pid, signal.SIGTERM)
+            raise
+        finally:
+            with self._guard:  # from here on nobody may signal it: its number can be another's
+                _, status, usage = os.wait4(process.pid, 0)
+                self._running.discard(process)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            spent(usage.ru_utime + usage.ru_stime)
+        return process.returncode
 
 
 @contextmanager

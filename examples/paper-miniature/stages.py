@@ -107,7 +107,7 @@ def _trainings(told: Settings) -> Iterator[Stage]:
         name = _model(kind, variant, seed)
         yield Stage(
             f"train-{name}", f"training {kind} {WORDS[variant]}, seed {seed}", (Command(arguments),),
-            (f"{name}/model.json",), after=(DATA_SET,), like=f"training {kind}",
+            (f"{name}/model.json",), after=(DATA_SET,), like=f"training {kind}", one_core=True,
         )  # fmt: skip
 
 

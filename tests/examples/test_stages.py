@@ -134,3 +134,53 @@ def test_a_stage_that_was_killed_says_so_and_one_that_was_stopped_keeps_its_time
     found.run(until="first")
     assert found.record(stages[0])["killed"] == 1
     assert found.record(stages[0])["cpu_s"] >= 7.0
+
+
+class Started:
+    """Stages of one core that run a Python program each in place of valenceflow's commands."""
+
+    def __init__(self, runner, root, monkeypatch):
+        self.runner, self.root = runner, root
+        monkeypatch.setattr(
+            runner.Commands, "_arguments", lambda _, command: [sys.executable, "-c", *command.arguments]
+        )
+
+    def stage(self, name, program):
+        return self.runner.Stage(name, name, (self.runner.Command((program,)),), ("made.txt",), one_core=True)
+
+    def run(self, *programs, cores=2):
+        stages = [self.stage(f"s{n}", program) for n, program in enumerate(programs)]
+        found = self.runner.Runner(self.root, stages, cores)
+        found.run()
+        return [found.record(stage) for stage in stages]
+
+
+@pytest.fixture
+def started(example, tmp_path, monkeypatch):
+    return Started(example("runner"), tmp_path, monkeypatch)
+
+
+WAITS = "import pathlib, time\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.01)\n"
+MAKES = "import pathlib; pathlib.Path({!r}).write_text('')\n"
+
+
+def test_stages_of_one_core_run_side_by_side_and_say_what_they_say_in_a_log(started):
+    """Each waits for what the other makes first."""
+    first = MAKES.format("s0/made.txt") + WAITS.format("s1/made.txt") + "print('first'); sum(range(10**6))"
+    second = WAITS.format("s0/made.txt") + MAKES.format("s1/made.txt") + "print('second')"
+    records = started.run(first, second)
+    assert all(record["finished"] and record["cpu_s"] > 0.005 for record in records)
+    assert [(started.root / name / "log.txt").read_text() for name in ("s0", "s1")] == ["first\n", "second\n"]
+
+
+def test_where_one_of_them_fails_the_others_are_stopped_and_the_rest_is_not_begun(started):
+    fails = WAITS.format("s1/running") + "print('no room'); raise SystemExit(3)"
+    waits = MAKES.format("s1/running") + "import time; time.sleep(60)"
+    with pytest.raises(
+        started.runner.StageError, match=r"(?s)s0: .* ended with exit code 3; its last words are in .*log\.txt"
+    ):
+        started.run(fails, waits, MAKES.format("s2/made.txt"))
+    assert (started.root / "s0" / "log.txt").read_text() == "no room\n"
+    said = json.loads((started.root / "s1" / "stage.json").read_text())
+    assert (said["finished"], said["running"]) == (False, False)
+    assert not (started.root / "s2" / "made.txt").exists()
