@@ -193,8 +193,9 @@ class _Search:
         bounds = RowBounds(self.landscape.interaction, self.landscape.n_high, self.landscape.group.redox_permutations)
         lowest = constants + bounds.bounds(linear)
         view = np.zeros(len(lowest), dtype=int)
+        every = self.how_many == len(lowest)  # then no limit spares a row, and pilots would only be seen less well
         pilots = np.argsort(lowest, kind="stable")[: max(PILOTS, self.how_many)]
-        for row in pilots:
+        for row in () if every else pilots:
             self._search(bounds, int(row), constants, linear, view)
         for other in range(1, len(bounds.views)):
             open_rows = np.flatnonzero((lowest <= self.limit) & ~self._searched)

@@ -13,9 +13,10 @@ v, as u(a) + v(b) <= T(a, b) held before it.) Then for every arrangement of the 
 
 and the row's minimum is at least e + min_a [h.a + u(a)] + min_b [h.b + v(b)], minimised over the numbers of ones: two
 minima over some thousand halves in the place of one over their product. Inside a row the same inequality drops every
-half a whose own [h.a + u(a)] plus the least [h.b + v(b)] is above the limit, and so for b. T does not change under the
-operations of the group, so a row may be looked at through any of them: the largest of these bounds holds. Every number
-is a multiple of the energy's resolution, hence exact; a limit is compared without a tolerance.
+half a whose own [h.a + u(a)] plus the least [h.b + v(b)] is above the limit, and so for b; the limit is the least
+energy found, first of all those with the half whose own term is least. T does not change under the operations of the
+group, so a row may be looked at through any of them: the largest of these bounds holds. Every number is a multiple of
+the energy's resolution, hence exact; a limit is compared without a tolerance.
 """
 
 from __future__ import annotations
@@ -146,20 +147,51 @@ class RowBounds:
         cut = self._halves
         first, second = (values[0] for values in self._half_energies(linear[None], view))
         u, v = self._potentials
+        ends = [(first[rows], second[columns]) for rows, columns in cut.blocks]
+        bounds = np.array([near.min() + far.min() for near, far in ends])
         lowest = np.inf
-        for block, (rows, columns) in zip(self._interaction, cut.blocks, strict=True):
-            near, far = first[rows], second[columns]
+        for number in np.argsort(bounds, kind="stable"):
+            if bounds[number] > limit:
+                break
+            (near, far), (rows, columns) = ends[number], cut.blocks[number]
+            # h.a alone is (h.a + u(a)) - u(a)
+            here = _Sums(self._interaction[number], near - u[rows], far - v[columns])
+            limit = min(limit, here.least_of_row(int(near.argmin())), here.least_of_column(int(far.argmin())))
             kept = np.flatnonzero(near <= limit - far.min())
             also = np.flatnonzero(far <= limit - near.min())
-            if not len(kept) or not len(also):
-                continue
-            inside = block if len(kept) == len(near) and len(also) == len(far) else block[np.ix_(kept, also)]
-            # h.a alone is (h.a + u(a)) - u(a)
-            energies = inside + (near - u[rows])[kept, None] + (far - v[columns])[also]
-            here = float(energies.min())
-            if here <= limit:  # of a block above the limit, parts were dropped
-                lowest = limit = here
+            if len(kept) and len(also):
+                least = here.least(kept, also)
+                if least <= limit:  # of a block above the limit, parts were dropped
+                    lowest = limit = least
         return lowest
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """The energies T(a, b) + h.a + h.b of one block.
+
+    Attributes
+    ----------
+    block : (n_first, n_second) T.
+    first, second : (n_first,) h.a and (n_second,) h.b.
+    """
+
+    block: Floats
+    first: Floats
+    second: Floats
+
+    def least_of_row(self, a: int) -> float:
+        """Of all b."""
+        return float((self.block[a] + self.second).min() + self.first[a])
+
+    def least_of_column(self, b: int) -> float:
+        """Of all a."""
+        return float((self.block[:, b] + self.first).min() + self.second[b])
+
+    def least(self, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> float:
+        """Of some a and b."""
+        inside = self.block if (len(rows), len(columns)) == self.block.shape else self.block[np.ix_(rows, columns)]
+        return float((inside + self.first[rows, None] + self.second[columns]).min())
 
 
 def _reordered(polynomial: BitPolynomial, order: NDArray[np.int_]) -> BitPolynomial:
