@@ -123,7 +123,8 @@ def run_points(points: list[Point], protocol: Protocol, stores: Stores, folder: 
         runs.mkdir(parents=True, exist_ok=True)
         run_locally(Flow([job]), store=stores.job_store(), create_folders=True, root_dir=runs, log=False)
         left = (monotonic() - began) / number * (len(todo) - number) / 60
-        print(f"{number:3d}/{len(todo)} {key}: {said(documents([point], protocol, stores))}; {left:.0f} min left")
+        more = f"; about {left:.0f} min left" if number < len(todo) else ""
+        print(f"{number:3d}/{len(todo)} {key}: {said(documents([point], protocol, stores))}{more}")
 
 
 def said(found: dict[str, dict[str, Any]]) -> str:
@@ -146,4 +147,5 @@ def documents(points: list[Point], protocol: Protocol, stores: Stores) -> dict[s
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warnings.filterwarnings("ignore", "cd is deprecated")  # jobflow 0.4.0 enters its folders by monty's `cd`
+    warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True", UserWarning)  # chgnet's volumes
     raise SystemExit(main())
