@@ -15,7 +15,7 @@ from .completion import complete_campaign, complete_launch
 from .doctor_cluster import cluster_checks
 from .places import CAMPAIGN, EngineOption, JsonOption
 from .run import LOCAL
-from .wording import counted
+from .wording import command, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,7 @@ def _campaign_and_engine(path: Path | None, engine: str, kind: LaunchKind | None
     if not engine.startswith("rehearsal"):
         yield from _gpaw(described, optional=engine != "gpaw")
     if path is not None and described is not None:
-        yield from _stores(path, described)
+        yield from _stores(path, described, engine, kind)
     yield from cluster_checks(path, described, engine, kind)
 
 
@@ -173,7 +173,7 @@ def _gpaw(campaign: Campaign | None, optional: bool) -> Iterator[Check]:
         yield Check("GPAW", True, f"{known.version}{tested} in {known.python}{ranks}; PAW setups in {setups}", needed)
 
 
-def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
+def _stores(path: Path, campaign: Campaign, engine: str, kind: LaunchKind | None) -> Iterator[Check]:
     from maggma.core import StoreError  # noqa: PLC0415 - start-up
 
     from ..flows.manifest import MANIFEST_FILE  # noqa: PLC0415 - pymatgen
@@ -181,8 +181,9 @@ def _stores(path: Path, campaign: Campaign) -> Iterator[Check]:
     from .places import find_place  # noqa: PLC0415
 
     needed = "status and query"
+    again = command("run", path, engine, *(() if kind is None else ("--launch", kind)))
     if not (campaign.folder / MANIFEST_FILE).exists():
-        yield Check("store", False, "not started", needed, f"`valenceflow run {path}` makes it", optional=True)
+        yield Check("store", False, "not started", needed, f"`{again}` makes it", optional=True)
         return
     try:
         place = find_place(path, None)

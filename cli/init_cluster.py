@@ -131,7 +131,7 @@ def _password(user: str, is_terminal: bool) -> str:
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is None and is_terminal:
         password = str(typer.prompt(f"MongoDB password of {user}", hide_input=True, err=True))
-    if password is None:
+    if not password:
         raise ValueError(f"MongoDB user {user} without a password: put it into ${PASSWORD_VARIABLE}")
     return password
 
@@ -142,7 +142,7 @@ def next_lines(folder: Path, answers: ClusterAnswers) -> list[str]:
 
     lines = ["look through them; every value is a line of yours to change. Then:"]
     if answers.mongo_host:
-        home = f"~/.jfremote/{answers.project}.yaml"
+        home = f"~/.jfremote/{shell_words(f'{answers.project}.yaml')}"
         lines += [
             f"  store: {folder / 'store.yaml'}       # into the campaign file",
             f"  mkdir -p ~/.jfremote && install -m 600 {shell_words(folder / 'jobflow-remote.yaml')} {home}",

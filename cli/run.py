@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..flows.campaign_file import Campaign
+    from ..flows.queues.launches import LaunchKind
     from ..flows.runner import Prepared
     from ..flows.time_limits import TimeLimits
 
@@ -70,9 +71,21 @@ def run(
 
     from ..flows.engines import engine_name  # noqa: PLC0415
     from ..flows.lock import run_starts  # noqa: PLC0415
+    from ..flows.queues.launches import queue_kind  # noqa: PLC0415
 
     console = Console()
     full_engine = engine_name(engine)
+    kind = None if launch == LOCAL else queue_kind(launch)
+    only_here = workers is not None or stop_after is not None or wall_time is not None
+    _refuse(
+        {
+            "--json goes with --estimate": as_json and not estimate,
+            "--like goes with --estimate": bool(like) and not estimate,
+            "--estimate and --dry-run: choose one": estimate and dry_run is not None,
+            f"--workers, --stop-after and --wall-time are for --launch {LOCAL}; the queue's own files and `launch:` of "
+            "the campaign file say it for a queue": only_here and kind is not None,
+        }
+    )
     if estimate:
         from .estimate import show_estimate  # noqa: PLC0415 - start-up
 
@@ -85,11 +98,18 @@ def run(
     with ExitStack() as starting:
         starting.enter_context(run_starts(campaign))
         described = _read(campaign)
-        if launch != LOCAL:
-            _hand_over(console, described, full_engine, launch, only or [], limit, fault)
+        if kind is not None:
+            _hand_over(console, described, full_engine, kind, only or [], limit, fault)
             return
         options = RunOptions(workers or described.file.launch.workers, limit, tuple(only or ()), limits, fault)
         raise typer.Exit(_run_here(console, described, full_engine, options, starting))
+
+
+def _refuse(contradictions: dict[str, bool]) -> None:
+    """Refuse options that would be passed over; the first that is given is said."""
+    for said, given in contradictions.items():
+        if given:
+            raise ValueError(said)
 
 
 def _read(campaign: Path) -> Campaign:
@@ -100,9 +120,9 @@ def _read(campaign: Path) -> Campaign:
 
 def _time_limits(stop_after_min: float | None, wall_time: str | None) -> TimeLimits:
     from ..flows.time_limits import TimeLimits, process_began  # noqa: PLC0415 - start-up
-    from ..flows.wall_time import wall_time_s  # noqa: PLC0415
+    from ..flows.wall_time import time_limit_s  # noqa: PLC0415
 
-    seconds = None if wall_time is None or wall_time.upper() == "UNLIMITED" else wall_time_s(wall_time)
+    seconds = None if wall_time is None else time_limit_s(wall_time)
     return TimeLimits(None if stop_after_min is None else 60 * stop_after_min, seconds, process_began())
 
 
@@ -110,16 +130,15 @@ def _hand_over(
     console: Console,
     campaign: Campaign,
     engine: str,
-    launch: str,
+    kind: LaunchKind,
     only: list[str],
     limit: int | None,
     fault: str | None,
 ) -> None:
-    from ..flows.queues.launches import queue_kind  # noqa: PLC0415 - start-up
-    from .queueing import hand_over_campaign  # noqa: PLC0415
+    from .queueing import hand_over_campaign  # noqa: PLC0415 - start-up
     from .tables import print_lines  # noqa: PLC0415
 
-    hand_over_campaign(console, campaign, engine, queue_kind(launch), tuple(only), limit, fault)
+    hand_over_campaign(console, campaign, engine, kind, tuple(only), limit, fault)
     if campaign.file.voltages:
         here = command("run", campaign.path, engine, "--only", "metal")
         print_lines(console, [f"the metal reference (one atom) is not handed over: {here}"])
@@ -187,6 +206,7 @@ def _run_here(
         check_launch_settings,
         worker_environment,
     )
+    from ..flows.queues.overview import refuse_queued  # noqa: PLC0415
     from ..flows.runner import make_folder, plan, prepare, reach_store  # noqa: PLC0415
     from .metal import metal_of, run_metal  # noqa: PLC0415
     from .progress import progress_bar  # noqa: PLC0415
@@ -203,6 +223,7 @@ def _run_here(
         starting.close()
         limit = 0 if options.only and not only else options.limit
         prepared = prepare(campaign, engine, planned, only, limit)
+        refuse_queued(campaign.path, campaign.folder, engine, prepared.todo)
         print_lines(console, _first_lines(prepared, options.workers).splitlines())
         environment = worker_environment(campaign, engine, options.fault)
         metal = metal_plan is None or run_metal(console, prepared, metal_plan, environment, options.limits)

@@ -22,6 +22,10 @@ would leave VASP no time to end.
 """
 
 
+STOPPED_BEFORE_MIN = 5
+"""Minutes before the wall time at which custodian writes STOPCAR."""
+
+
 @dataclass(frozen=True)
 class ReadByTheJob(Validator):
     """Accept every run: the job reads the outputs itself, once, and says what is missing.

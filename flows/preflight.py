@@ -14,6 +14,7 @@ from ..inputs.override_guard import with_overrides
 from ..stores.documents import ConfigurationDoc
 from .campaign import configuration_jobs
 from .campaign_file import Campaign
+from .custody import STOPPED_BEFORE_MIN
 from .engines import check_fault, engine_environment, vasp_problems
 from .gpaw.command import gpaw_problems
 from .gpaw.job import gpaw_settings
@@ -24,9 +25,6 @@ from .runner import campaign_stores
 from .vasp_job import ChargeOrderedVaspMaker
 
 STUB_POTCARS = "stub-potcars"
-
-STOPPED_BEFORE_MIN = 5
-"""Minutes before the wall time at which custodian writes STOPCAR."""
 
 
 def potcar_labels(campaign: Campaign) -> list[str]:

@@ -43,7 +43,7 @@ def mark_for_retry(
     planned = plan(campaign, engine, only)
     if not (campaign.folder / MANIFEST_FILE).exists():
         raise ValueError(
-            f"campaign {campaign.file.name} has not been started; start it with `valenceflow run {campaign.path.name}`"
+            f"campaign {campaign.file.name} has not been started; start it with `valenceflow run {campaign.path}`"
         )
     with campaign_lock(campaign.folder):
         stores = campaign_stores(campaign)

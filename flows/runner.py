@@ -97,7 +97,7 @@ def refuse_lost_store(campaign: Campaign) -> None:
     if campaign.file.store is None and started and not path.exists():
         raise ValueError(
             f"{path} is gone, though {RUNS_FOLDER}/ holds runs of this campaign: "
-            f"`valenceflow rebuild {campaign.path.name}` makes it anew from them"
+            f"`valenceflow rebuild {campaign.path}` makes it anew from them"
         )
 
 
@@ -128,6 +128,8 @@ def make_folder(folder: Path) -> None:
     ValueError
         If it cannot be made or written.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file where the campaign's folder belongs: move it away, or change `name:`")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-probe"

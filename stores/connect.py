@@ -16,7 +16,7 @@ from ..inputs.yaml_files import parse_yaml, yaml_text
 from .collection import Collection
 from .inbox import Handed, handed_files, inbox_folder, remove_partial, take_in
 from .migrations import VERSIONS, bring_up_to_date
-from .secrets import redacted, redacted_spec, secrets_of
+from .secrets import database_words, redacted, redacted_spec, secrets_of
 from .sqlite_collection import SQLiteCollection
 from .sqlite_file import Inbox, Journal
 from .store_specs import collection_from, for_worker, full_form, is_for_worker, own_collection, renamed, store_from
@@ -190,14 +190,14 @@ class Stores:
 
     def _explain(self, error: Exception) -> None:
         """Raise what a user can act on, without passwords, in place of an error of a store's library that is not so."""
-        shown = redacted(str(error), secrets_of([self.docs_spec, self.data_spec]))
+        secrets = secrets_of([self.docs_spec, self.data_spec])
         if _is_of_mongo(error):
-            why = shown.partition(", Timeout")[0].partition(" (configured")[0]  # the rest is pymongo's own state
+            why = database_words(error, secrets)
             raise ValueError(
                 f"the store {self.place} does not answer ({why}); is the server up, and are host, port, name and "
                 "password in the store's YAML right?"
             ) from None
-        if shown != str(error):
+        if (shown := redacted(str(error), secrets)) != str(error):
             raise ValueError(f"{self.place}: {shown}") from None
 
     def job_store(self) -> Any:

@@ -11,6 +11,7 @@ HIDDEN = "***"
 
 # Greedy up to the last @ of the authority: a password may hold an unescaped @.
 _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@]*):(?P<password>[^\s]*)@")
+_DRIVER_DETAIL = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: [\d.]+s, Topology Description: .*")
 _TO_ESCAPE = frozenset(":/?#[]@")
 _SECRET_FIELDS = re.compile(r"passw|secret|token|passphrase|private_key|access_key", re.IGNORECASE)
 
@@ -21,6 +22,12 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         shown = shown.replace(secret, HIDDEN)
     return shown
+
+
+def database_words(error: Exception | str, secrets: Iterable[str] = ()) -> str:
+    """What a database's driver says, in one line without passwords and without the state that pymongo adds."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return redacted(_DRIVER_DETAIL.sub("", text), secrets)
 
 
 def redacted_spec(spec: Any) -> Any:

@@ -24,6 +24,8 @@ _OURS: dict[tuple[str, str], type[SQLiteCollection]] = {
     (sqlite_collection.STORE_MODULE, sqlite_collection.STORE_CLASS): SQLiteCollection,
     (inbox.STORE_MODULE, inbox.STORE_CLASS): InboxCollection,
 }
+_MODULES = {"GridFSURIStore": "maggma.stores.gridfs"}
+"""Where maggma's stores are that `maggma.stores` does not name."""
 _OF_MAGGMA = {"last_updated_type": (None, "datetime", "isoformat"), "validator": (None,)}
 """Fields that only the maggma store has -> values that change nothing in what a collection does."""
 
@@ -51,7 +53,7 @@ def full_form(spec: Mapping[str, Any], path: Path) -> dict[str, Any]:
         # From its own folder, as all paths in a campaign's files: commands are given in many folders.
         place = {"path": str(path.resolve().parent / Path(rest["path"]).expanduser())} if "path" in rest else {}
         return {"@module": sqlite_collection.STORE_MODULE, "@class": kind, **rest, **place}
-    return {"@module": "maggma.stores", "@class": kind, **rest}
+    return {"@module": _MODULES.get(kind, "maggma.stores"), "@class": kind, **rest}
 
 
 def renamed(spec: Mapping[str, Any], collection: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ Templates are files in `templates/`; every value goes in quoted for where it sta
 from __future__ import annotations
 
 import json
+import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +37,9 @@ _SECRET = frozenset({"store.yaml", "jobflow-remote.yaml", "my_launchpad.yaml"})
 
 
 MAX_PORT = 65535
+
+_NOT_IN_DATABASES = frozenset('/\\. "$*<>:|?')
+"""Letters that MongoDB allows in no database's name."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +86,54 @@ class ClusterAnswers:
         if self.scheduler not in SCHEDULERS:
             raise ValueError(f"scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
         wall_time_s(self.time)
+        self._check_numbers()
+        self._check_texts()
+        self._check_database()
+
+    def _check_numbers(self) -> None:
         for name in ("nodes", "ntasks", "workers", "max_jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: at least 1, please")
-        if not Path(self.work_dir).is_absolute():
-            raise ValueError(f"work folder {self.work_dir!r} is not an absolute path; jobs start elsewhere")
         if self.ntasks % self.nodes:
             raise ValueError(f"{self.ntasks} tasks on {self.nodes} nodes: as many on each node, please")
+        if self.workers > self.ntasks:
+            raise ValueError(f"workers {self.workers} share {self.ntasks} tasks: at least one task for each, please")
+
+    def _check_texts(self) -> None:
         for name in ("activate", "vasp_cmd", "account", "partition", "work_dir", "potcars", "project", "worker"):
             if "\n" in getattr(self, name):
                 raise ValueError(f"{name} has a line break: {getattr(self, name)!r}; write it in one line")
         for name in ("vasp_cmd", "potcars", "project", "worker"):
-            if not getattr(self, name):
+            if not getattr(self, name).strip():
                 raise ValueError(f"{name} is empty: say one, or leave the option out for its default")
+        for name, value in (("work folder", self.work_dir), ("POTCAR folder", self.potcars)):
+            if not Path(value).is_absolute():
+                raise ValueError(f"{name} {value!r} is not an absolute path; jobs start elsewhere")
+        for name in ("account", "partition"):
+            if any(letter.isspace() for letter in getattr(self, name)):
+                raise ValueError(f"{name} {getattr(self, name)!r} has a blank in it: schedulers' names have none")
+        for name in ("activate", "vasp_cmd"):
+            _check_quotes(name, getattr(self, name))
         if "/" in self.project or self.project.startswith("."):
             raise ValueError(f"project {self.project!r} becomes the name of a file: no slashes, no dot before it")
-        if "/" in self.mongo_host or any(letter.isspace() for letter in self.mongo_host):
-            raise ValueError(f"mongo_host {redacted(self.mongo_host)!r} is no host's name; port and user have options")
+
+    def _check_database(self) -> None:
+        if "@" in self.mongo_host or "/" in self.mongo_host or any(letter.isspace() for letter in self.mongo_host):
+            shown = redacted(self.mongo_host if "://" in self.mongo_host else f"mongodb://{self.mongo_host}")
+            raise ValueError(f"mongo_host {shown!r} is no host's name alone; port and user have options")
         if not 1 <= self.mongo_port <= MAX_PORT:
             raise ValueError(f"mongo_port {self.mongo_port}: between 1 and {MAX_PORT}, please")
+        if self.mongo_host and (not self.mongo_database or set(self.mongo_database) & _NOT_IN_DATABASES):
+            raise ValueError(
+                f"mongo_database {self.mongo_database!r} is no database's name: a word without blanks, dots, slashes"
+            )
+
+
+def _check_quotes(name: str, command: str) -> None:
+    try:
+        shlex.split(command, comments=True)
+    except ValueError as err:
+        raise ValueError(f"{name} {command!r} is no shell command: {err}") from None
 
 
 def write_cluster_files(folder: Path, answers: ClusterAnswers) -> list[Path]:
@@ -113,21 +147,36 @@ def write_cluster_files(folder: Path, answers: ClusterAnswers) -> list[Path]:
     Raises
     ------
     ValueError
-        If a file exists.
+        If a file exists, or the folder cannot be made or written.
     """
     folder = folder.resolve()
     names = usable_files(answers)
-    there = [name for name in names if (folder / name).exists()]
+    there = [name for name in names if os.path.lexists(folder / name)]
     if there:
         raise ValueError(f"{folder} has {', '.join(there)}; name another folder, or move them away")
-    folder.mkdir(parents=True, exist_ok=True)
+    texts = {folder / name: cluster_file(name, folder, answers) for name in names}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_all(texts)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{folder} is no folder, or lies in none: name a new one, or one that is there") from None
+    except OSError as err:
+        raise ValueError(f"{folder} cannot be written ({err.strerror}); name another folder") from err
+    return list(texts)
+
+
+def _write_all(texts: Mapping[Path, str]) -> None:
+    """Write every file, or none."""
     written = []
-    for name in names:
-        path = folder / name
-        path.touch(mode=0o600 if name in _SECRET else 0o666)
-        path.write_text(cluster_file(name, folder, answers), encoding="utf-8")
-        written.append(path)
-    return written
+    try:
+        for path, text in texts.items():
+            path.touch(mode=0o600 if path.name in _SECRET else 0o666, exist_ok=False)
+            written.append(path)
+            path.write_text(text, encoding="utf-8")
+    except OSError:
+        for path in written:
+            path.unlink()
+        raise
 
 
 def usable_files(answers: ClusterAnswers) -> list[str]:

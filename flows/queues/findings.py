@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...stores.connect import Stores
-from ...stores.secrets import redacted
+from ...stores.secrets import database_words, redacted
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ def tried(name: str, ask: Callable[[], str], remedy: str) -> QueueFinding:
     try:
         return QueueFinding(name, True, redacted(ask()))
     except Exception as error:  # drivers, ssh and schedulers raise many kinds; each is a finding
-        text = " ".join(str(error).split()) or type(error).__name__
-        return QueueFinding(name, False, redacted(text[:400]), remedy)
+        return QueueFinding(name, False, database_words(error)[:400], remedy)
 
 
 def store_finding(stores: Stores) -> QueueFinding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from .launches import LaunchKind
 
@@ -71,6 +71,15 @@ class JobQueue(Protocol):
     def settings_file(self) -> Path | None:
         """The file that says where it is; None: its own default."""
 
+    def for_jobs_with(self, environment: Mapping[str, str]) -> Self:
+        """The same queue, for jobs that need these variables (of a rehearsal)."""
+
+    def resources(self, step: StepKind) -> Resources:
+        """What the scheduler is asked for, as far as it is known here."""
+
+    def check_request(self, step: StepKind) -> None:
+        """Does the scheduler know every name of what a step asks for? A ValueError where it is known that not."""
+
     def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where nothing says."""
 
@@ -115,8 +124,11 @@ What is held back behind a job that runs does not hide that it runs.
 
 
 def configuration_state(jobs: Sequence[QueuedJob]) -> str:
-    """State of a configuration from those of its jobs: what broke, else what is furthest, else COMPLETED."""
-    return min((job.state for job in jobs), key=_LIFE.index)
+    """State of a configuration from those of its jobs: what broke, else what is furthest, else COMPLETED.
+
+    One that this version does not know is shown before all others.
+    """
+    return min((job.state for job in jobs), key=lambda state: _LIFE.index(state) if state in _LIFE else -1)
 
 
 def by_configuration(jobs: Iterable[QueuedJob]) -> dict[str, list[QueuedJob]]:

@@ -17,8 +17,8 @@ from jobflow.managers.fireworks import JobFiretask, flow_to_workflow
 from monty.json import jsanitize
 
 from ...stores.documents import StepKind
-from ..wall_time import wall_time_s
-from .jobs import ALIVE, BEHIND_ANOTHER, HELD, QueuedJob, act_on, jobs_of, of_state
+from ..wall_time import time_limit_s
+from .jobs import ALIVE, BEHIND_ANOTHER, HELD, QueuedJob, Resources, act_on, jobs_of, of_state
 from .launches import LaunchKind
 from .launchpad_jobs import launchpad_jobs, launchpad_place, open_launchpad
 
@@ -81,7 +81,7 @@ class FireWorksQueue:
 
     def spec(self, step: StepKind) -> dict[str, Any]:
         """Priority, category and what the queue is asked for."""
-        queue: dict[str, Any] = {**self._choice.queue, **self._choice.steps.get(step, {})}
+        queue = self.resources(step)
         spec: dict[str, Any] = {"_priority": self._choice.priority}
         if self._environment:
             spec[ENVIRONMENT] = self._environment
@@ -91,10 +91,21 @@ class FireWorksQueue:
             spec["_queueadapter"] = queue
         return spec
 
+    def for_jobs_with(self, environment: Mapping[str, str]) -> Self:
+        """The same LaunchPad, for jobs that need these variables."""
+        return type(self)(self._launchpad, self._choice, environment, self._file)
+
+    def resources(self, step: StepKind) -> Resources:
+        """What the campaign file asks the scheduler for, over my_qadapter.yaml."""
+        return {**self._choice.queue, **self._choice.steps.get(step, {})}
+
+    def check_request(self, step: StepKind) -> None:
+        """Nothing is refused: which names there are is a matter of the template that qlaunch fills in elsewhere."""
+
     def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where the campaign file does not say."""
-        text = {**self._choice.queue, **self._choice.steps.get(step, {})}.get("walltime")
-        return None if text is None else wall_time_s(text)
+        text = self.resources(step).get("walltime")
+        return None if text is None else time_limit_s(text)
 
     def jobs(self, campaign: str) -> list[QueuedJob]:
         """Every job of a campaign, oldest first."""

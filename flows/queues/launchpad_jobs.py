@@ -10,7 +10,7 @@ from fireworks import LaunchPad
 from pymongo.errors import PyMongoError
 
 from ...inputs.yaml_files import parse_yaml
-from ...stores.secrets import redacted
+from ...stores.secrets import database_words, redacted
 from .jobs import QueuedJob
 
 STATES = {
@@ -49,7 +49,7 @@ def open_launchpad(file: Path | None) -> LaunchPad:
         launchpad = LaunchPad.auto_load() if file is None else _from_file(file)
         launchpad.get_fw_ids(count_only=True)
     except PyMongoError as err:
-        raise ValueError(f"launch: fireworks: the LaunchPad cannot be reached: {redacted(str(err))}") from None
+        raise ValueError(f"launch: fireworks: the LaunchPad cannot be reached: {database_words(err)}") from None
     return launchpad
 
 
@@ -82,7 +82,7 @@ def _queued(document: Mapping[str, Any], launch: Mapping[str, Any]) -> QueuedJob
         uuid=task["uuid"],
         index=task["index"],
         queue_id=str(document["fw_id"]),
-        state=STATES[document["state"]],
+        state=STATES.get(document["state"], document["state"]),
         error=" ".join(str(stored.get("_message", "")).split()),
         folder=launch.get("launch_dir") or "",
         name=document["name"],

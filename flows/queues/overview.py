@@ -5,18 +5,19 @@ The manager's own database is read, as its file says where it is: neither jobflo
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...inputs.yaml_files import parse_yaml
 from ...stores.connect import Stores
 from ...stores.mongo_reader import is_plain_mongo, read_mongo
 from ...stores.overview import finished_among
-from ...stores.secrets import redacted, secrets_of
+from ...stores.secrets import database_words, secrets_of
 from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
 from .jobs import (
@@ -30,7 +31,10 @@ from .jobs import (
     configuration_state,
     of_state,
 )
-from .launches import Launch
+from .launches import LAUNCH_FILE, Launch, LaunchKind, launches_of
+
+if TYPE_CHECKING:
+    from ...stores.documents import ConfigurationDoc
 
 Uuids = Mapping[str, set[str]]
 """Configuration id -> uuids of the jobs of the attempt that counts."""
@@ -89,7 +93,7 @@ def queue_overview(engine: str, launch: Launch, campaign: str, uuids: Uuids) -> 
     try:
         jobs = read_jobs(launch, campaign)
     except Exception as error:  # a database's driver raises many kinds
-        overview.problem = redacted(" ".join(str(error).split())[:300])
+        overview.problem = database_words(error)[:300]
         return overview
     for identity, mine in by_configuration(jobs).items():
         current = [job for job in mine if job.uuid in uuids.get(identity, ())]
@@ -100,6 +104,43 @@ def queue_overview(engine: str, launch: Launch, campaign: str, uuids: Uuids) -> 
             overview.errors += of_state(current, MENDED_BY_QUEUE)
             overview.failed += of_state(current, BROKEN - MENDED_BY_QUEUE)
     return overview
+
+
+def refuse_queued(
+    path: Path, folder: Path, engine: str, todo: Iterable[ConfigurationDoc], kind: LaunchKind | None = None
+) -> None:
+    """Refuse to run, or to hand over to another queue, what a queue is about to run: it would be computed twice.
+
+    Parameters
+    ----------
+    path, folder : the campaign's file and folder.
+    engine : full engine name.
+    todo : configurations that are to be run.
+    kind : the queue that they are to go to; None: they are to be run here.
+
+    Raises
+    ------
+    ValueError
+        If one of them is in another queue, or that queue cannot be asked.
+    """
+    launch, uuids = launches_of(folder).get(engine), {c.configuration_id: set(c.job_uuids.values()) for c in todo}
+    if launch is None or launch.kind == kind or not uuids:
+        return
+    found, place = queue_overview(engine, launch, folder.name, uuids), launch.place or launch.kind
+    if found.problem:
+        raise ValueError(
+            f"{place} has jobs of this campaign and cannot be asked what became of them ({found.problem}): mend that, "
+            f"or delete {folder / LAUNCH_FILE} if they will not run any more"
+        )
+    states = [state for state in found.states.values() if state in ALIVE - HELD]
+    if states:
+        there = "1 configuration is" if len(states) == 1 else f"{len(states)} configurations are"
+        name = shlex.quote(str(path))
+        raise ValueError(
+            f"{there} in {place} ({', '.join(sorted(set(states)))}) and would be computed twice: `valenceflow cancel "
+            f"{name}` takes them out, or go on there with `valenceflow run {name} --engine {engine} --launch "
+            f"{launch.kind}`"
+        )
 
 
 def something_new(stores: Stores, campaign: str, queues: Iterable[QueueOverview]) -> bool:
@@ -127,7 +168,7 @@ def current_uuids(stores: Stores, campaign: str, engine: str) -> dict[str, set[s
     found = stores.collection("configurations").query(
         {"campaign": campaign}, ["configuration_id", "engine", "job_uuids"]
     )
-    return {c["configuration_id"]: set((c.get("job_uuids") or {}).values()) for c in found if c["engine"] == engine}
+    return {c["configuration_id"]: set((c.get("job_uuids") or {}).values()) for c in found if c.get("engine") == engine}
 
 
 def read_jobs(launch: Launch, campaign: str) -> Sequence[QueuedJob]:
@@ -145,7 +186,7 @@ def read_jobs(launch: Launch, campaign: str) -> Sequence[QueuedJob]:
         with store_from(spec) as queue:
             return [queued_job(document) for document in queue.query({CAMPAIGN: campaign}, list(FIELDS))]
     except Exception as error:
-        raise ConnectionError(redacted(str(error), secrets_of(spec))) from None
+        raise ConnectionError(database_words(error, secrets_of(spec))) from None
 
 
 def project_of(path: Path) -> dict[str, Any]:

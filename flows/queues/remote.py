@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from jobflow import Flow, JobStore
+from jobflow_remote import SETTINGS
 from jobflow_remote.config.base import ConfigError, ExecutionConfig, Project
 from jobflow_remote.config.jobconfig import set_run_config
 from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.jobs.jobcontroller import JobController
+from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from ...stores.documents import StepKind
-from ...stores.secrets import redacted
-from ..wall_time import wall_time_s
-from .job_documents import CAMPAIGN, FIELDS, queued_job
+from ...stores.secrets import database_words, redacted, secrets_of
+from ..wall_time import time_limit_s
+from .job_documents import CAMPAIGN, FIELDS, last_line, queued_job
 from .jobs import ALIVE, BEHIND_ANOTHER, HELD, QueuedJob, Resources, act_on, jobs_of, of_state
 from .launches import LaunchKind
+from .overview import project_of
 
 if TYPE_CHECKING:
     from ..campaign_file import RemoteChoice
@@ -50,6 +53,10 @@ class RemoteQueue:
         self._worker = choice.worker or next(iter(self.project.workers))
         self._exec_config = merged_exec_config(self.project, choice.exec_config, environment or {})
 
+    def for_jobs_with(self, environment: Mapping[str, str]) -> Self:
+        """The same project, for jobs that need these variables."""
+        return type(self)(self._controller, self._choice, environment)
+
     @classmethod
     def open(cls, choice: RemoteChoice, environment: Mapping[str, str] | None = None) -> Self:
         """Connect to the project that a campaign file names.
@@ -61,9 +68,17 @@ class RemoteQueue:
         """
         project = read_project(choice)
         try:
-            return cls(JobController.from_project(project), choice, environment)
+            controller = JobController.from_project(project)
+            controller.jobs.find_one({}, projection=["_id"])  # a server that is not there is noticed with a question
+            return cls(controller, choice, environment)
         except PyMongoError as err:
-            raise ValueError(f"the queue of project {project.name} cannot be reached: {redacted(str(err))}") from None
+            raise ValueError(f"the queue of project {project.name} cannot be reached: {database_words(err)}") from None
+        except Exception as err:  # of the stores' classes, whose arguments stand in the project's file
+            secrets = secrets_of([project.queue.store, project.jobstore])
+            raise ValueError(
+                f"a store of project {project.name} cannot be made ({type(err).__name__}: "
+                f"{database_words(err, secrets)}): see `jf project check --errors`"
+            ) from None
 
     @property
     def project(self) -> Project:
@@ -108,11 +123,22 @@ class RemoteQueue:
         base = self.project.workers[self._worker].resources or {}
         return {**base, **self._choice.resources, **self._choice.steps.get(step, {})}
 
+    def check_request(self, step: StepKind) -> None:
+        """Does the worker's scheduler know every name of what a step asks for?
+
+        Raises
+        ------
+        ValueError
+            If not.
+        """
+        self.project.workers[self._worker].get_scheduler_io().generate_header(self.resources(step))
+
     def wall_time_s(self, step: StepKind) -> int | None:
         """Seconds after which the scheduler kills a job of a step; None where nothing says."""
         resources = self.resources(step)
-        text = resources.get("time", resources.get("walltime"))
-        return None if text is None else wall_time_s(text)
+        if "time" in resources:
+            return time_limit_s(resources["time"])
+        return time_limit_s(resources["walltime"], bare_s=1) if "walltime" in resources else None  # PBS's name
 
     def jobs(self, campaign: str) -> list[QueuedJob]:
         """Every job of a campaign, oldest first."""
@@ -157,8 +183,10 @@ def read_project(choice: RemoteChoice) -> Project:
     try:
         project: Project = ConfigManager().get_project(choice.project)
     except ConfigError as err:
+        unreadable = [f" ({problem})" for problem in unreadable_projects(Path(SETTINGS.projects_folder))]
+        said = "".join([_one_line(err), *unreadable])
         raise ValueError(
-            f"launch: remote: {_one_line(err)}; `valenceflow init cluster` writes one, `jf project list` shows yours"
+            f"launch: remote: {said}; `valenceflow init cluster` writes one, `jf project list` shows yours"
         ) from None
     if not project.workers:
         raise ValueError(f"project {project.name} has no worker; `valenceflow init cluster` shows one")
@@ -169,6 +197,30 @@ def read_project(choice: RemoteChoice) -> Project:
             f"project {project.name} has no exec_config {choice.exec_config!r}; it has {_names(project.exec_config)}"
         )
     return project
+
+
+def unreadable_projects(folder: Path) -> Iterator[str]:
+    """Files among the projects that are none, each with its first problem: jobflow-remote passes over them silently.
+
+    Parameters
+    ----------
+    folder : of jobflow-remote's projects.
+    """
+    for path in sorted(folder.glob("*")):
+        if path.suffix.removeprefix(".") not in ConfigManager.projects_ext:
+            continue
+        secrets: set[str] = set()
+        try:
+            content = project_of(path)
+            secrets = secrets_of(content)
+            Project.model_validate(content)
+        except ValidationError as err:
+            first = err.errors(include_input=False)[0]
+            said = last_line(first["msg"].removeprefix("Value error, "))
+            yield redacted(f"{path}: {'.'.join(map(str, first['loc']))}: {said}", secrets)
+        except (ValueError, OSError) as err:
+            said = _one_line(err)
+            yield redacted(said if said.startswith(str(path)) else f"{path}: {said}", secrets)
 
 
 def merged_exec_config(project: Project, name: str | None, environment: Mapping[str, str]) -> ExecutionConfig | None:

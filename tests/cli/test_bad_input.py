@@ -213,6 +213,13 @@ def test_a_crystal_in_the_place_of_a_campaign_is_told_from_it(refused, tmp_path,
         (("--engine", "vasp", "--fault", "spin-flip"), "add --engine rehearsal"),
         (("--engine", "rehearsal:springs", "--only", "zz"), "no configuration matches --only zz"),
         (("--engine", "rehearsal:springs", "--only", ""), "no configuration matches --only ''"),
+        (("--json",), "--json goes with --estimate"),
+        (("--like", "store.sqlite"), "--like goes with --estimate"),
+        (("--estimate", "--dry-run", "inputs"), "choose one"),
+        (("--estimate", "--launch", "lsf"), "--launch lsf: choose local, remote or fireworks"),
+        (("--launch", "remote", "--workers", "2"), "--workers, --stop-after and --wall-time are for --launch local"),
+        (("--wall-time", "99:99"), "wall time '99:99': 99 is too much"),
+        (("--wall-time", "0"), "wall time '0' leaves no time"),
     ],
 )
 def test_options_that_do_not_fit(options, said, refused_run):
@@ -255,13 +262,12 @@ def test_the_stand_in_is_not_taken_for_vasp(refused_run):
 
 
 # Places.
-def test_a_folder_that_cannot_be_made_is_said(refused, tmp_path, write_campaign):
-    """A file in the folder's place: root ignores permissions, so a read-only folder would not do here."""
+def test_a_file_in_the_place_of_the_campaigns_folder_is_said(refused, tmp_path, write_campaign):
     path = write_campaign(tmp_path)
     (tmp_path / "small").write_text("in the way")
     said = refused("run", path, *SPRINGS)
-    assert "small cannot be written" in said
-    assert "move the campaign file" in said
+    assert "small is a file where the campaign's folder belongs" in said
+    assert "move it away" in said
 
 
 def test_a_dry_run_wants_an_empty_folder(refused_run, tmp_path):

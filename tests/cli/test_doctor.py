@@ -107,6 +107,13 @@ def test_a_campaign_is_said_with_its_size_and_the_potcars_it_needs(
     assert (found["store"]["ok"], found["store"]["optional"], found["store"]["found"]) == (False, True, "not started")
 
 
+def test_the_run_to_type_is_that_of_the_engine_and_the_queue_that_were_asked_about(checks, tmp_path, write_campaign):
+    path = write_campaign(tmp_path)
+    found, _ = checks(path, *SPRINGS, "--launch", "fireworks")
+    again = f"`valenceflow run {path} --engine rehearsal:springs --launch fireworks` makes it"
+    assert found["store"]["remedy"] == again
+
+
 def test_a_campaign_that_run_would_refuse_is_missing_something(checks, tmp_path, write_campaign):
     sodium = {"Na": {"fraction": 0.3, "orderings": {"all": True}}}
     found, code = checks(write_campaign(tmp_path, working_ion=sodium), *SPRINGS)

@@ -32,6 +32,23 @@ def test_a_user_without_a_password_is_refused_and_nothing_is_written(tmp_path, r
     assert not (tmp_path / "c").exists()
 
 
+def test_an_empty_password_is_no_password(tmp_path, refused, monkeypatch):
+    monkeypatch.setenv(PASSWORD_VARIABLE, "")
+    assert f"put it into ${PASSWORD_VARIABLE}" in refused("init", "cluster", tmp_path / "c", *WITH_MONGODB)
+
+
+@pytest.mark.parametrize("below", [(), ("deeper",)])
+def test_a_file_where_the_folder_belongs_is_said(below, tmp_path, refused):
+    (tmp_path / "c").write_text("mine")
+    folder = tmp_path.joinpath("c", *below)
+    assert f"{folder} is no folder, or lies in none" in refused("init", "cluster", folder)
+    assert (tmp_path / "c").read_text() == "mine"
+
+
+def test_the_file_of_a_project_with_a_blank_in_its_name_is_quoted(tmp_path, call):
+    assert "~/.jfremote/'my own.yaml'" in call("init", "cluster", tmp_path / "c", "--project", "my own").out
+
+
 def test_without_mongodb_the_allocation_alone_is_written(tmp_path, call, refused):
     answer = call("init", "cluster", tmp_path / "c", "--mongo-host", "none")
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["allocation.sbatch"]

@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 from valenceflow.flows import time_limits
 from valenceflow.flows.time_limits import TimeLimits, process_began
-from valenceflow.flows.wall_time import wall_time_s
+from valenceflow.flows.wall_time import time_limit_s, wall_time_s
 
 
 @pytest.fixture
@@ -59,10 +59,17 @@ def test_wall_times_are_read_as_slurm_reads_them(text, seconds):
     assert wall_time_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5", "1.5", "UNLIMITED", "1-"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "1:2:3:4", "-5", "1.5", "UNLIMITED", "1-", "0", "00:00:00", "99:99", "1:60:00", "1-24:00"]
+)
 def test_other_wall_times_are_refused(text):
     with pytest.raises(ValueError, match="wall time"):
         wall_time_s(text)
+
+
+def test_no_limit_is_none_and_a_number_alone_counts_what_its_scheduler_says():
+    assert [time_limit_s(text) for text in ("UNLIMITED", "infinite", "90:00")] == [None, None, 5400]
+    assert wall_time_s(3600, bare_s=1) == 3600, "PBS counts seconds"
 
 
 def test_the_time_of_imports_and_planning_counts():

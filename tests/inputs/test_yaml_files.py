@@ -170,3 +170,10 @@ def test_the_first_problem_of_a_missing_field_does_not_repeat_the_input():
 
 def test_the_first_problem_of_a_validator_of_ours_is_its_own_sentence():
     assert problem_of(Limits, {"workers": 1, "name": "long"}) == "name: name 'long' is too long"
+
+
+def test_a_wall_time_without_quotes_stays_the_text_that_was_written():
+    """YAML 1.1 counts it in sixties: Slurm would take 12:00:00 for 43200 minutes, which is a month."""
+    text = "time: 12:00:00\nshort: 1:30.5\nnodes: 2\nshare: 0.5\nmask: 0x1f"
+    assert yaml.safe_load(text)["time"] == 43200
+    assert parse_yaml(text, "here") == {"time": "12:00:00", "short": "1:30.5", "nodes": 2, "share": 0.5, "mask": 31}

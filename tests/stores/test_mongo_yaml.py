@@ -11,11 +11,12 @@ import pymongo
 import pytest
 from jobflow import Flow, job, run_locally
 from maggma.stores import MongoStore, mongolike
+from maggma.stores.gridfs import GridFSURIStore
 from mongomock_ng.store import ServerStore
 from valenceflow.flows.launch import write_store_yaml
 from valenceflow.stores.connect import COLLECTIONS, Stores, stores_from_yaml
 from valenceflow.stores.migrations import SCHEMA_VERSION
-from valenceflow.stores.secrets import redacted, redacted_spec, secrets_of
+from valenceflow.stores.secrets import database_words, redacted, redacted_spec, secrets_of
 
 MONGO_URI = os.environ.get("VALENCEFLOW_MONGO_URI")
 
@@ -196,3 +197,25 @@ def test_a_class_that_is_no_mongo_store_cannot_hold_collections(tmp_path):
     path.write_text("docs_store: &d {type: MemoryStore, collection_name: jobs}\nadditional_stores: {data: *d}\n")
     with pytest.raises(ValueError, match="keeps documents in the memory of one process"):
         stores_from_yaml(path)
+
+
+def test_a_uri_serves_both_stores(tmp_path):
+    """maggma.stores names MongoURIStore, and GridFSURIStore not."""
+    path, uri = tmp_path / "store.yaml", "mongodb://me:s3cret-word@db.example.org/mine"
+    path.write_text(
+        f"JOB_STORE:\n  docs_store: {{type: MongoURIStore, uri: '{uri}', collection_name: results}}\n"
+        f"  additional_stores:\n    data: {{type: GridFSURIStore, uri: '{uri}', collection_name: blobs}}\n"
+    )
+    with pytest.warns(FutureWarning, match="has been merged into"):  # of maggma: both go on to work
+        data = stores_from_yaml(path).job_store().additional_stores["data"]
+    assert isinstance(data, GridFSURIStore)
+    assert data.database == "mine"
+
+
+def test_what_a_driver_says_is_told_without_its_state_and_passwords():
+    uri = "mongodb://me:s3cret-word@127.0.0.1:9/?serverSelectionTimeoutMS=20"
+    with pytest.raises(pymongo.errors.ServerSelectionTimeoutError) as refused, pymongo.MongoClient(uri) as client:
+        client.admin.command("ping")
+    assert "Topology" in str(refused.value)
+    assert database_words(refused.value) == "127.0.0.1:9: [Errno 111] Connection refused"
+    assert database_words("mongodb://me:s3cret-word@host:\n no", ["host"]) == "mongodb://me:***@***: no"

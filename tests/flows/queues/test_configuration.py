@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -81,18 +84,42 @@ def test_nothing_is_written_over(written):
     assert not (folder / "store.yaml").exists()
 
 
+def test_on_a_disk_that_fills_up_midway_nothing_is_left(tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def fill(path, text, **options):
+        if path.name == "my_fworker.yaml":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(ValueError, match=r"cannot be written \(No space left on device\)"):
+        write_cluster_files(tmp_path / "c", HOSTILE)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_a_link_to_nowhere_is_not_written_through(tmp_path):
+    (tmp_path / "store.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    with pytest.raises(ValueError, match=r"has store\.yaml"):
+        write_cluster_files(tmp_path, HOSTILE)
+    assert not (tmp_path / "elsewhere.yaml").exists()
+
+
 @given(text=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1))
 def test_whatever_is_answered_stays_text(text, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
     project = "p" + text.replace("/", "-")
-    answers = ClusterAnswers(vasp_cmd=text, potcars=text, mongo_password=text, project=project, mongo_user=text)
+    command = shlex.quote(text)
+    answers = ClusterAnswers(
+        vasp_cmd=command, potcars=f"/{text}", mongo_password=text, project=project, mongo_user=text
+    )
     for name in FILES:
         content = cluster_file(name, folder, answers)
         if name.endswith(".yaml"):
             yaml.safe_load(content)
     script = cluster_file("allocation.sbatch", folder, answers)
     exported = next(line for line in script.splitlines() if line.startswith("export ATOMATE2_VASP_CMD="))
-    assert shlex.split(exported)[1] == f"ATOMATE2_VASP_CMD={text}"
+    assert shlex.split(exported)[1] == f"ATOMATE2_VASP_CMD={command}"
 
 
 def test_the_allocations_script_is_bash(tmp_path):
@@ -115,6 +142,10 @@ def test_workers_of_an_allocation_share_its_tasks(tmp_path):
         ({"work_dir": "scratch"}, "not an absolute path"),
         ({"vasp_cmd": "a\nb"}, "vasp_cmd has a line break"),
         ({"nodes": 3}, "40 tasks on 3 nodes"),
+        ({"workers": 41}, "workers 41 share 40 tasks"),
+        ({"account": "a b"}, "account 'a b' has a blank"),
+        ({"activate": "source 'here"}, "no shell command: No closing quotation"),
+        ({"potcars": "potcars"}, "POTCAR folder 'potcars' is not an absolute path"),
     ],
 )
 def test_answers_that_cannot_be_are_refused(given, message):
@@ -133,6 +164,10 @@ def test_answers_that_cannot_be_are_refused(given, message):
         ),
         ({"project": "../../mine"}, "no slashes"),
         ({"vasp_cmd": ""}, "vasp_cmd is empty"),
+        ({"vasp_cmd": "  ", "workers": 2}, "vasp_cmd is empty"),
+        ({"mongo_host": "me:hidden@db.example.org"}, r"'mongodb://me:\*\*\*@db.example.org' is no host's name"),
+        ({"mongo_database": "a.b"}, "mongo_database 'a.b' is no database's name"),
+        ({"mongo_database": ""}, "mongo_database '' is no database's name"),
     ],
 )
 def test_answers_that_no_cluster_could_use_are_refused(wrong, told):

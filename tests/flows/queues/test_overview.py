@@ -1,14 +1,17 @@
 """What a queue says of a campaign, read from the manager's own database."""
 
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import mongomock_ng
 import pymongo
 import pytest
 from mongomock_ng.store import ServerStore
+from valenceflow.flows.queues import overview
 from valenceflow.flows.queues.jobs import QueuedJob, configuration_state
 from valenceflow.flows.queues.launches import LAUNCH_FILE, Launch, launches_of, remember_launch
-from valenceflow.flows.queues.overview import queue_overview
+from valenceflow.flows.queues.overview import queue_overview, refuse_queued
 
 PASSWORD = "s3cret-word"
 UUIDS = {"a": {"a1", "a2"}, "b": {"b1"}, "c": {"c1"}}
@@ -85,6 +88,7 @@ def test_other_campaigns_in_the_same_queue_are_not_counted(project):
         (["USER_STOPPED", "PAUSED"], "USER_STOPPED"),
         (["RUNNING", "PAUSED"], "RUNNING"),
         (["COMPLETED", "PAUSED"], "PAUSED"),
+        (["RUNNING", "OF_A_LATER_VERSION"], "OF_A_LATER_VERSION"),
     ],
 )
 def test_what_broke_decides_then_what_is_furthest(states, state):
@@ -107,6 +111,34 @@ def test_a_database_that_fails_is_told_without_its_password(project, monkeypatch
 def test_a_project_file_that_is_gone_is_a_problem_and_no_error(tmp_path):
     launch = Launch("remote", "project trial", tmp_path / "gone.yaml")
     assert "gone.yaml" in queue_overview("vasp", launch, "small", UUIDS).problem
+
+
+def planned(**uuids):
+    return [SimpleNamespace(configuration_id=name, job_uuids={"relax": uuid}) for name, uuid in uuids.items()]
+
+
+def test_what_a_queue_is_about_to_run_is_not_run_here_or_handed_to_another(tmp_path, monkeypatch):
+    states = {"a": "READY", "b": "USER_STOPPED", "c": "PAUSED"}
+    jobs = [QueuedJob(name, f"{name}1", 1, "7", state) for name, state in states.items()]
+    monkeypatch.setattr(overview, "read_jobs", lambda *_: jobs)
+    folder = tmp_path / "small"
+    folder.mkdir()
+    refuse = partial(refuse_queued, tmp_path / "my c.yaml", folder, "vasp")
+    refuse(planned(a="a1"))  # no queue has anything of it
+    remember_launch(folder, "vasp", Launch("remote", "project trial", tmp_path / "project.yaml"))
+    for kind in (None, "fireworks"):
+        with pytest.raises(ValueError, match=r"1 configuration is in project trial \(READY\) and would") as refused:
+            refuse(planned(a="a1", b="b1"), kind)
+        assert f"`valenceflow cancel '{tmp_path}/my c.yaml'` takes them out" in str(refused.value)
+        assert "--engine vasp --launch remote`" in str(refused.value)
+    refuse(planned(a="a1"), "remote")
+    refuse(planned(a="later attempt", b="b1", c="c1"))  # nothing of these goes on by itself
+
+
+def test_a_queue_that_cannot_say_what_it_runs_is_no_leave_to_run_it_here(tmp_path):
+    remember_launch(tmp_path, "vasp", Launch("remote", "project trial", tmp_path / "gone.yaml"))
+    with pytest.raises(ValueError, match=r"cannot be asked .*gone\.yaml.* delete .*launch\.json"):
+        refuse_queued(tmp_path / "c.yaml", tmp_path, "vasp", planned(a="a1"))
 
 
 def test_launches_are_remembered_by_engine_and_hold_no_password(tmp_path):
