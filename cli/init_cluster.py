@@ -81,7 +81,8 @@ def cluster(
     from ..flows.queues.configuration import FILES, ClusterAnswers, write_cluster_files  # noqa: PLC0415 - start-up
 
     given = {name: value for name, value in locals().items() if name in vars(ClusterAnswers()) and value is not None}
-    answers = ClusterAnswers(**_asked({**found_here(), **given}, given, sys.stdin.isatty()))
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()  # a closed one is None
+    answers = ClusterAnswers(**_asked({**found_here(), **given}, given, is_terminal))
     for path in write_cluster_files(folder, answers):
         typer.echo(f"{path}: {FILES[path.name]}")
     for line in next_lines(folder.resolve(), answers):

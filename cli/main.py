@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -55,7 +56,8 @@ def main() -> None:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
         if "--json" in sys.argv:
-            sys.stdout.write(json.dumps({"error": message}) + "\n")
+            with suppress(OSError):  # it may be what went wrong: a disk that is full
+                sys.stdout.write(json.dumps({"error": message}) + "\n")
         sys.stderr.write(f"valenceflow: {message}\n")
         raise SystemExit(USER_ERROR) from None
     except KeyboardInterrupt:

@@ -1,6 +1,8 @@
 """Every mistake is one line with its remedy, exit code 2, no traceback, and nothing half-written."""
 
+import errno
 import json
+import os
 import re
 import sqlite3
 
@@ -366,4 +368,14 @@ def test_an_error_after_json_is_json_too(call, tmp_path):
     answer = call("status", tmp_path / "none.yaml", "--json")
     assert answer.code == 2
     assert answer.err == f"valenceflow: {json.loads(answer.out)['error']}\n"
+    assert "no such campaign file" in answer.err
+
+
+def test_an_answer_in_json_that_finds_the_disk_full_is_one_line(call, tmp_path, monkeypatch):
+    def write(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("sys.stdout.write", write)
+    answer = call("status", tmp_path / "none.yaml", "--json")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert "no such campaign file" in answer.err

@@ -92,6 +92,11 @@ def test_on_a_terminal_what_no_option_says_is_asked_for(tmp_path):
     assert "export ATOMATE2_VASP_CMD='srun --exclusive --ntasks=2 vasp_gam'" in script
 
 
+def test_without_standard_input_nothing_is_asked(tmp_path, call, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert call("init", "cluster", tmp_path / "c").code == 0
+
+
 def test_init_without_a_word_writes_a_campaign(tmp_path, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert call("init", "mine.yaml").code == 0
