@@ -34,10 +34,9 @@ def wall_time_s(text: str | float, bare_s: int = _MINUTE) -> int:
     if found is None:
         raise ValueError(f"wall time {text!r}: write H:M:S, D-H:M:S or minutes")
     numbers = [int(part) for part in found["rest"].split(":")]
+    units: tuple[int, ...] = {1: (bare_s,), 2: (_MINUTE, 1), 3: (_HOUR, _MINUTE, 1)}[len(numbers)]
     if found["days"] is not None:
         numbers, units = [int(found["days"]), *numbers], (_DAY, _HOUR, _MINUTE, 1)
-    else:
-        units = {1: (bare_s,), 2: (_MINUTE, 1), 3: (_HOUR, _MINUTE, 1)}[len(numbers)]
     parts = list(zip(numbers, units, strict=False))
     for (_, above), (number, unit) in pairwise(parts):
         if number * unit >= above:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import cast
 
-from ...stores.documents import ConfigurationDoc
+from ...stores.documents import ConfigurationDoc, StepKind
 from ..campaign_file import Campaign
 from ..custody import STOPPED_BEFORE_MIN
 from .jobs import JobQueue, Resources
@@ -40,7 +41,8 @@ def check_requests(campaign: Campaign, queue: JobQueue, planned: Iterable[Config
     ValueError
         With the step, the name and the value.
     """
-    for step in dict.fromkeys(step for configuration in planned for step in configuration.job_uuids):
+    named = dict.fromkeys(step for configuration in planned for step in configuration.job_uuids)
+    for step in cast("list[StepKind]", list(named)):
         try:
             _check_counts(queue.resources(step))
             queue.check_request(step)

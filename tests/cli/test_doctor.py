@@ -8,7 +8,8 @@ import pytest
 from atomate2 import SETTINGS as ATOMATE2_SETTINGS
 from packaging.version import Version
 from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
-from valenceflow.cli.doctor import EXTRAS, PACKAGES
+from valenceflow.cli.doctor import EXTRAS, PACKAGES, _stores
+from valenceflow.flows.campaign_file import read_campaign
 
 SPRINGS = ("--engine", "rehearsal:springs")
 
@@ -107,11 +108,11 @@ def test_a_campaign_is_said_with_its_size_and_the_potcars_it_needs(
     assert (found["store"]["ok"], found["store"]["optional"], found["store"]["found"]) == (False, True, "not started")
 
 
-def test_the_run_to_type_is_that_of_the_engine_and_the_queue_that_were_asked_about(checks, tmp_path, write_campaign):
+def test_the_run_to_type_is_that_of_the_engine_and_the_queue_that_were_asked_about(tmp_path, write_campaign):
     path = write_campaign(tmp_path)
-    found, _ = checks(path, *SPRINGS, "--launch", "fireworks")
+    (check,) = _stores(path, read_campaign(path), "rehearsal:springs", "fireworks")
     again = f"`valenceflow run {path} --engine rehearsal:springs --launch fireworks` makes it"
-    assert found["store"]["remedy"] == again
+    assert (check.found, check.remedy) == ("not started", again)
 
 
 def test_a_campaign_that_run_would_refuse_is_missing_something(checks, tmp_path, write_campaign):

@@ -6,8 +6,12 @@ import time
 
 import psutil
 import pytest
+from valenceflow.flows import runner
+from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.control import Quorum, clear_requests, request, requested
+from valenceflow.flows.launch import Finished, Started
 from valenceflow.flows.leash import die_with_parent, leashed
+from valenceflow.flows.runner import make_folder, plan, prepare, run_prepared
 
 
 def test_requests_are_seen_until_they_are_cleared_and_cancelling_wins(tmp_path):
@@ -57,3 +61,57 @@ def test_a_process_whose_parent_is_gone_already_ends_at_once():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == -15
     assert "still here" not in done.stdout
+
+
+class WorkersThatFail:
+    """Workers whose every configuration comes back without a document."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, configurations, keep_starting):
+        for configuration in configurations:
+            if not keep_starting():
+                return
+            yield Started(configuration)
+            yield Finished(configuration, "no document")
+
+
+@pytest.fixture
+def failing_run(tmp_path, write_campaign, monkeypatch):
+    """Function that runs ten configurations that all fail; returns the run after each of them."""
+    monkeypatch.setattr(runner, "Workers", WorkersThatFail)
+
+    def run(**fields):
+        campaign = read_campaign(write_campaign(tmp_path, end_members=False, **fields))
+        make_folder(campaign.folder)
+        prepared = prepare(campaign, "rehearsal:springs", plan(campaign, "rehearsal:springs"))
+        assert len(prepared.todo) == 10
+        return prepared, run_prepared(prepared, 1, {})
+
+    return run
+
+
+def test_a_hopeless_campaign_ends_early_with_its_reason_and_keeps_what_it_has(failing_run):
+    prepared, events = failing_run(accept={"failed_at_most": 0.25})
+    assert sum(isinstance(event, Finished) for event in events) == 3
+    assert prepared.ended.startswith("3 of 10 configurations failed, more than accept.failed_at_most = 0.25 allows")
+    assert prepared.stores.collection("calculations").count({}) == 3
+
+
+def test_what_a_cancelled_campaign_has_stays_and_the_rest_is_left_for_the_next_run(failing_run):
+    prepared, events = failing_run()
+    started, finished = next(events), next(events)
+    assert started.configuration is finished.configuration
+    request(prepared.campaign.folder, "cancel")
+    assert list(events) == []
+    assert prepared.ended == "cancelled by `valenceflow cancel`; what is finished stays"
+    assert prepared.stores.collection("calculations").count({}) == 1
+    again = prepare(prepared.campaign, prepared.engine, prepared.configurations)
+    assert len(again.todo) == 9
