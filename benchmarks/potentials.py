@@ -150,15 +150,19 @@ def _step(model: torch.nn.Module, gradients: Callable[[], Any]) -> Callable[[], 
 
 
 def force_calls(model: CPaiNN, naive: Textbook, repetitions: int) -> dict[str, dict[str, float]]:
-    """Energy, forces, stress, moments and charges of one cell."""
+    """Energy, forces, stress, moments and charges of one cell, and of eight in one batch."""
     model.requires_grad_(False)
     naive.requires_grad_(False)
     results = {}
-    for label, supercell in (("26 atoms", (1, 1, 1)), ("156 atoms", (1, 3, 2))):
-        frame = frame_from_atoms(olivine(supercell, 0), MAP, label)
+    for label, supercell, count in (
+        ("26 atoms", (1, 1, 1), 1),
+        ("8 x 26 atoms", (1, 1, 1), 8),
+        ("156 atoms", (1, 3, 2), 1),
+    ):
+        frames = [frame_from_atoms(olivine(supercell, seed), MAP, f"{seed}") for seed in range(count)]
         work = {
-            "naive": lambda frame=frame: naive.predict(textbook_frame(frame), training=False),
-            "ours": lambda frame=frame: model.predict(model.batch([frame.crystal])),
+            "naive": lambda frames=frames: [naive.predict(textbook_frame(frame), training=False) for frame in frames],
+            "ours": lambda frames=frames: model.predict(model.batch([frame.crystal for frame in frames])),
         }
         results[label] = medians(work, 3 * repetitions)
     model.requires_grad_(True)
