@@ -160,13 +160,15 @@ class Trial:
 
 
 @pytest.fixture
-def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Trial]]:
-    """Function that makes a trial from lines to add to the campaign file; what it left in Slurm's queue is ended.
+def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Trial]]:
+    """Function that makes a trial from lines to add to the campaign file, and settings of the worker.
+
+    What it left in Slurm's queue is ended.
 
     jobflow-remote's queue wants MongoDB; a MemoryStore serves where controller and runner share it in one process.
     """
 
-    def make(more: str = "") -> Trial:
+    def make(more: str = "", **worker: object) -> Trial:
         job_store = {
             "@module": "jobflow.core.store",
             "@class": "JobStore",
@@ -176,7 +178,7 @@ def trial(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         (tmp_path / "store.yaml").write_text(yaml.safe_dump({"JOB_STORE": job_store}), encoding="utf-8")
         projects = tmp_path / "projects"
         projects.mkdir()
-        (projects / "trial.yaml").write_text(yaml.safe_dump(_project(tmp_path, job_store)), encoding="utf-8")
+        (projects / "trial.yaml").write_text(yaml.safe_dump(_project(tmp_path, job_store, worker)), encoding="utf-8")
         monkeypatch.setattr("jobflow_remote.SETTINGS.projects_folder", str(projects))
         (tmp_path / "campaign.yaml").write_text(CAMPAIGN + more, encoding="utf-8")
         campaign = read_campaign(tmp_path / "campaign.yaml")
@@ -206,7 +208,7 @@ def _store(folder: Path, collection: str) -> dict[str, str]:
     return {"@module": "valenceflow.stores.sqlite", "@class": "SQLiteStore", "path": path, "collection": collection}
 
 
-def _project(folder: Path, job_store: dict[str, object]) -> dict[str, object]:
+def _project(folder: Path, job_store: dict[str, object], worker: dict[str, object]) -> dict[str, object]:
     return {
         "name": "trial",
         # A squeue or sbatch that fails once on a busy machine is tried again.
@@ -221,6 +223,7 @@ def _project(folder: Path, job_store: dict[str, object]) -> dict[str, object]:
                 "work_dir": str(folder / "work"),
                 "pre_run": f'export PATH="{Path(sys.executable).parent}:$PATH" OMP_NUM_THREADS=1',
                 "resources": {"nodes": 1, "ntasks": 1, "time": "00:10:00"},
+                **worker,
             }
         },
         "queue": {"store": {"type": "MemoryStore", "collection_name": "jobs"}},

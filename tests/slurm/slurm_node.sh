@@ -22,6 +22,7 @@ start_munge() {
     ) 9>/run/munge.lock
 }
 
+# `--all`: without it nproc takes OMP_NUM_THREADS for the number of cores.
 write_configuration() {
     mkdir -p "$node/state" "$node/spool"
     cat >"$SLURM_CONF" <<CONF
@@ -58,7 +59,7 @@ MessageTimeout=90
 TCPTimeout=60
 BatchStartTimeout=300
 UnkillableStepTimeout=600
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=2000 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 
@@ -35,6 +36,21 @@ def test_a_campaign_runs_through_the_queue_and_its_documents_come_back(trial):
     found = list(prepared.stores.collection("calculations").query({}, ["state", "relation"]))
     assert [(doc["state"], doc["relation"]) for doc in found] == [("completed", "kept")] * 2
     assert made.prepared().todo == []
+
+
+@pytest.mark.parametrize(
+    "max_jobs", [1, pytest.param(2, marks=pytest.mark.skipif(os.cpu_count() == 1, reason="one core runs one job"))]
+)
+def test_as_many_jobs_are_in_slurm_at_once_as_the_worker_allows(max_jobs, trial):
+    made = trial(max_jobs=max_jobs)
+    list(hand_over(made.prepared(), made.queue(fault="hang")))
+    made.run_until(lambda: len(list(made.campaign.path.parent.glob("work/*/*/*/*/OSZICAR"))) == max_jobs)
+    passes = iter([False, False, True])  # in which the runner could submit another
+    made.run_until(lambda: next(passes))
+    listed = subprocess.run(["squeue", "-h", "-o", "%T"], check=True, capture_output=True, text=True)
+    assert listed.stdout.split() == ["RUNNING"] * max_jobs
+    assert sorted(made.states()) == sorted(["RUNNING"] * max_jobs + ["UPLOADED"] * (2 - max_jobs) + ["WAITING"] * 2)
+    made.queue().cancel(made.queue().jobs("trial"))
 
 
 def test_a_job_that_the_queue_kills_is_explained_and_goes_on_where_it_was(trial):
