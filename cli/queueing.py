@@ -37,8 +37,8 @@ def hand_over_campaign(
     from ..flows.queues.launches import Launch, remember_launch  # noqa: PLC0415
     from ..flows.queues.opening import open_queue  # noqa: PLC0415
     from ..flows.queues.overview import refuse_queued  # noqa: PLC0415
-    from ..flows.queues.requests import check_requests  # noqa: PLC0415
-    from ..flows.runner import campaign_stores, make_folder, plan, prepare, reach_store  # noqa: PLC0415
+    from ..flows.queues.requests import check_requests, steps_of  # noqa: PLC0415
+    from ..flows.runner import campaign_stores, make_folder, plan, prepare, quorum_of, reach_store  # noqa: PLC0415
     from .tables import print_lines  # noqa: PLC0415
 
     planned = plan(campaign, engine, only)
@@ -46,13 +46,15 @@ def hand_over_campaign(
     check_launch_settings(campaign, engine, planned)
     reach_store(campaign)
     queue = open_queue(campaign, kind, campaign_stores(campaign))
-    check_requests(campaign, queue, planned)
+    check_requests(campaign, queue, steps_of(planned))
     make_folder(campaign.folder)
     if engine != "vasp":
         queue = queue.for_jobs_with(worker_environment(campaign, engine, fault))
     with campaign_lock(campaign.folder):
         prepared = prepare(campaign, engine, planned, only, limit)
         refuse_queued(campaign.path, campaign.folder, engine, prepared.todo, kind)
+        if (quorum := quorum_of(prepared)).is_lost:
+            raise ValueError(quorum.reason)
         remember_launch(campaign.folder, engine, Launch(kind, queue.place, queue.settings_file))
         turns = _submit(console, prepared, queue)
     print_lines(console, [_summary(prepared, queue, turns), Exact(f"then: {command('status', campaign.path)}")])

@@ -16,6 +16,7 @@ from .status_states import (
     as_plain,
     cost_line,
     disk_line,
+    hopeless_lines,
     queue_lines,
     states_of,
     states_table,
@@ -280,6 +281,7 @@ def _show(console: Console, overview: Overview, campaign: Path | None) -> None:
     print_lines(console, version_lines(overview.other_versions))
     for queue in overview.queues.values():
         print_lines(console, queue_lines(overview.name, queue, campaign))
+        print_lines(console, hopeless_lines(overview.rows_of(queue.engine), queue, campaign))
     if campaign is not None:
         running = None if overview.progress is None else overview.progress.engine
         print_lines(console, next_commands(overview.rows, running, campaign, overview.queues))

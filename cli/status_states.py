@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..flows.control import Quorum
 from ..flows.progress import duration_text, free_bytes, size_text
 from ..flows.queues.jobs import MENDED_BY_QUEUE, RUNNING, STOPPED
+from ..inputs.yaml_files import parse_yaml, yaml_text
 from .wording import AUDIT_FAILED, FAILED, Exact, command, counted, shell_words
 
 if TYPE_CHECKING:
@@ -90,6 +92,28 @@ def queue_lines(name: str, queue: QueueOverview, campaign: Path | None) -> Itera
         what = ", ".join(filter(None, [f"{stopped} stopped" * bool(stopped), f"{held} held back" * bool(held)]))
         again = command("run", campaign, queue.engine, "--launch", queue.launch.kind)
         yield Exact(f"{what}; to go on: {again}")
+
+
+def hopeless_lines(rows: Sequence[FractionOverview], queue: QueueOverview, campaign: Path | None) -> Iterator[str]:
+    """What to type where more failed than the campaign accepts: nobody watches a queue as a run here does.
+
+    Parameters
+    ----------
+    rows : of the queue's engine.
+    queue : that goes on with the others.
+    campaign : its file; None (a bare store): nothing is told.
+    """
+    if campaign is None or not queue.goes_on:
+        return
+    accept = parse_yaml(yaml_text(campaign), str(campaign)).get("accept")
+    share = accept.get("failed_at_most") if isinstance(accept, Mapping) else None
+    if not isinstance(share, int | float):
+        return
+    failed = sum(row.states.get(FAILED, 0) + row.states.get(AUDIT_FAILED, 0) for row in rows)
+    quorum = Quorum(share, sum(row.total for row in rows), failed)
+    if quorum.is_lost:
+        yield f"{failed} of {quorum.total} configurations failed, more than accept.failed_at_most = {share:g} allows"
+        yield Exact(f"  to stop the others: {command('cancel', campaign)}")
 
 
 def _by_message(queue: QueueOverview) -> dict[str, list[str]]:

@@ -248,7 +248,7 @@ def run_prepared(
     progress = prepared.progress = begin_progress(folder, prepared.engine, workers, len(prepared.todo))
     progress.write(folder)
     clock = (limits or TimeLimits()).started()
-    quorum = Quorum(prepared.campaign.file.accept.failed_at_most, len(prepared.configurations), _failed(prepared))
+    quorum = quorum_of(prepared)
 
     def keep_starting() -> bool:
         asked = requested(folder)
@@ -314,11 +314,12 @@ def _this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-def _failed(prepared: Prepared) -> int:
-    """Configurations of this engine that failed in earlier runs."""
+def quorum_of(prepared: Prepared) -> Quorum:
+    """Whether what failed in earlier runs with this engine leaves hope."""
     ids = {c.calculation_id for c in prepared.configurations}
     found = prepared.stores.collection("calculations").query({"state": {"$ne": "completed"}}, ["calculation_id"])
-    return sum(c["calculation_id"] in ids for c in found)
+    failed = sum(c["calculation_id"] in ids for c in found)
+    return Quorum(prepared.campaign.file.accept.failed_at_most, len(ids), failed)
 
 
 def keep(prepared: Prepared, event: Finished) -> bool:

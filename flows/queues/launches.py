@@ -69,7 +69,7 @@ def launches_of(folder: Path) -> dict[str, Launch]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {engine: _launch(each) for engine, each in content.items()}
-    except (ValueError, AttributeError, TypeError, KeyError) as err:
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as err:
         raise ValueError(f"{path}: damaged ({err}); delete it and submit again: what is in the queue stays") from err
 
 

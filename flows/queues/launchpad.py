@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -118,8 +119,9 @@ class FireWorksQueue:
 
     def drop(self, jobs: Sequence[QueuedJob]) -> None:
         """Delete the workflows that hold these jobs; outputs and files stay."""
-        for fw_id in self._workflows(jobs):
-            self._launchpad.delete_wf(fw_id)
+        with redirect_stdout(None):  # FireWorks prints a line for each
+            for fw_id in self._workflows(jobs):
+                self._launchpad.delete_wf(fw_id)
 
     def _workflows(self, jobs: Sequence[QueuedJob]) -> Iterator[int]:
         """One fw_id of each workflow."""

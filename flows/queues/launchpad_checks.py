@@ -12,6 +12,7 @@ from jobflow import SETTINGS
 from ..runner import campaign_stores
 from .findings import QueueFinding, store_finding, tried
 from .launchpad import FireWorksQueue
+from .requests import granted
 from .submission import refuse_other_store
 
 if TYPE_CHECKING:
@@ -27,11 +28,18 @@ def launchpad_findings(choice: FireWorksChoice, campaign: Campaign | None) -> It
     campaign : None: none was given.
     """
     beside = Path.cwd() if campaign is None else campaign.path.parent
-    yield tried(
+    launchpad = tried(
         "LaunchPad",
         lambda: f"{FireWorksQueue.open(choice, beside).place} answers",
         "`valenceflow init cluster` writes my_launchpad.yaml; name it as launch.fireworks.launchpad",
     )
+    yield launchpad
+    if campaign is not None and launchpad.ok:
+        yield tried(
+            "resources",
+            lambda: granted(campaign, FireWorksQueue.open(choice, beside), choice.steps),
+            "correct `launch: fireworks:` of the campaign file",
+        )
     qlaunch = shutil.which("qlaunch")
     remedy = "" if qlaunch else "make it available where jobs are submitted: it comes with FireWorks"
     yield QueueFinding("qlaunch", qlaunch is not None, qlaunch or "not on PATH", remedy, optional=True)

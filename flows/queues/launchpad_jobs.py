@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ def open_launchpad(file: Path | None) -> LaunchPad:
     """
     try:
         launchpad = LaunchPad.auto_load() if file is None else _from_file(file)
+        # It would print a line for each workflow, between ours and into our JSON.
+        launchpad.m_logger.setLevel(logging.WARNING)
         launchpad.get_fw_ids(count_only=True)
     except PyMongoError as err:
         raise ValueError(f"launch: fireworks: the LaunchPad cannot be reached: {database_words(err)}") from None

@@ -179,7 +179,10 @@ def read_jobs(launch: Launch, campaign: str) -> Sequence[QueuedJob]:
         return launchpad_jobs(open_launchpad(launch.file), campaign)
     if launch.file is None:
         raise ValueError("it is not noted where its project's file is: `valenceflow run` with --launch remote notes it")
-    spec = full_form(project_of(launch.file)["queue"]["store"], launch.file)
+    queue_of = project_of(launch.file).get("queue")
+    if not isinstance(queue_of, Mapping) or not isinstance(queue_of.get("store"), Mapping):
+        raise ValueError(f"{launch.file} has no `queue: store:` with fields")
+    spec = full_form(queue_of["store"], launch.file)
     try:
         if is_plain_mongo(spec):
             return [queued_job(document) for document in read_mongo(spec, {CAMPAIGN: campaign}, FIELDS)]

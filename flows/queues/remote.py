@@ -218,8 +218,10 @@ def unreadable_projects(folder: Path) -> Iterator[str]:
             first = err.errors(include_input=False)[0]
             said = last_line(first["msg"].removeprefix("Value error, "))
             yield redacted(f"{path}: {'.'.join(map(str, first['loc']))}: {said}", secrets)
-        except (ValueError, OSError) as err:
-            said = _one_line(err)
+        except Exception as err:  # jobflow-remote's own checks raise KeyError and others, and it catches them all
+            said = (
+                _one_line(err) if isinstance(err, ValueError | OSError) else f"{type(err).__name__}: {_one_line(err)}"
+            )
             yield redacted(said if said.startswith(str(path)) else f"{path}: {said}", secrets)
 
 

@@ -19,7 +19,8 @@ from ...stores.secrets import redacted
 from ..runner import campaign_stores
 from .findings import QueueFinding, store_finding, tried
 from .job_documents import last_line
-from .remote import read_project
+from .remote import RemoteQueue, read_project
+from .requests import granted
 from .submission import refuse_other_store
 
 if TYPE_CHECKING:
@@ -55,8 +56,17 @@ def remote_findings(
     worker = project.workers[name]
     kind = f"type {worker.type}, {getattr(worker, 'scheduler_type', 'no scheduler')}"
     yield QueueFinding("project", True, f"{project.name}, worker {name} ({kind}); work_dir {worker.work_dir}")
-    yield tried("queue database", lambda: _queue_database(project), "start MongoDB, or correct `queue:` of the project")
+    database = tried(
+        "queue database", lambda: _queue_database(project), "start MongoDB, or correct `queue:` of the project"
+    )
+    yield database
     if campaign is not None:
+        if database.ok:
+            yield tried(
+                "resources",
+                lambda: granted(campaign, RemoteQueue.open(choice), choice.steps),
+                "correct `launch: remote:` of the campaign file, or `resources:` of the worker",
+            )
         stores = campaign_stores(campaign)
         yield store_finding(stores)
         yield tried(

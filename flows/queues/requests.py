@@ -27,22 +27,27 @@ _COUNT = re.compile(r"[1-9]\d*([-,:].*)?", re.ASCII)
 """A whole number; Slurm takes ranges as well."""
 
 
-def check_requests(campaign: Campaign, queue: JobQueue, planned: Iterable[ConfigurationDoc]) -> None:
+def steps_of(planned: Iterable[ConfigurationDoc]) -> list[StepKind]:
+    """Every step that some configuration has."""
+    named = dict.fromkeys(step for configuration in planned for step in configuration.job_uuids)
+    return cast("list[StepKind]", list(named))
+
+
+def check_requests(campaign: Campaign, queue: JobQueue, steps: Iterable[StepKind]) -> None:
     """Could the scheduler give what every step asks for, and is its wall time one in which a step gets on?
 
     Parameters
     ----------
     campaign : its `launch:` is read.
     queue : what it is to be handed to.
-    planned : its configurations.
+    steps : of its configurations.
 
     Raises
     ------
     ValueError
         With the step, the name and the value.
     """
-    named = dict.fromkeys(step for configuration in planned for step in configuration.job_uuids)
-    for step in cast("list[StepKind]", list(named)):
+    for step in steps:
         try:
             _check_counts(queue.resources(step))
             queue.check_request(step)
@@ -52,6 +57,25 @@ def check_requests(campaign: Campaign, queue: JobQueue, planned: Iterable[Config
                 f"{queue.place}: resources of the step {step}: {err}; correct `launch: {queue.kind}:` of "
                 f"{campaign.path.name}, or what the queue's own files ask for"
             ) from None
+
+
+def granted(campaign: Campaign, queue: JobQueue, own: Iterable[StepKind]) -> str:
+    """What the steps of the protocol ask for, in words, for `doctor`.
+
+    Parameters
+    ----------
+    campaign, queue : as in `check_requests`.
+    own : steps that have requests of their own.
+
+    Raises
+    ------
+    ValueError
+        As `check_requests`.
+    """
+    steps: list[StepKind] = list(dict.fromkeys(("surrogate relax", "relax", *own)))
+    check_requests(campaign, queue, steps)
+    asked = ", ".join(f"{name} {value}" for name, value in queue.resources("relax").items())
+    return f"a step relax asks for {asked or 'what the queue gives by itself'}"
 
 
 def _check_counts(asked: Resources) -> None:

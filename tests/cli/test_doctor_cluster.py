@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.queues import remote_checks
 
 SPRINGS = ("--engine", "rehearsal:springs")
@@ -47,6 +48,22 @@ def test_a_worker_that_is_ready_says_what_it_has(project, findings, tmp_path):
     assert str(tmp_path / "work") in found["scratch on worker here"]["found"]
     assert not found["runner"]["ok"]
     assert found["runner"]["optional"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ok", "told"),
+    [
+        ({"nodes": -1}, False, "nodes = -1 is no whole number of at least 1"),
+        ({"n_nodes": 2}, False, "n_nodes"),
+        ({}, True, "a step relax asks for what the queue gives by itself"),
+    ],
+)
+def test_what_a_step_asks_for_is_looked_at(asked, ok, told, project, tmp_path, write_campaign):
+    project(pre_run="", scheduler_type="slurm")
+    campaign = read_campaign(write_campaign(tmp_path, launch={"remote": {"resources": asked}}))
+    found = {f.name: f for f in remote_checks.remote_findings(campaign.file.launch.remote, None, campaign, SPRINGS[1])}
+    assert found["resources"].ok == ok
+    assert told in found["resources"].found
 
 
 def test_another_version_on_the_worker_is_told(project, findings, monkeypatch):

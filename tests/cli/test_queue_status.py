@@ -5,7 +5,7 @@ import json
 import pytest
 from valenceflow.cli.doctor import version_checks
 from valenceflow.cli.places import find_place
-from valenceflow.cli.status_states import cost_line, states_of, time_line
+from valenceflow.cli.status_states import cost_line, hopeless_lines, states_of, time_line
 from valenceflow.flows.queues.jobs import QueuedJob
 from valenceflow.flows.queues.launches import Launch, remember_launch
 from valenceflow.flows.queues.overview import QueueOverview
@@ -159,6 +159,16 @@ def test_after_a_retry_the_run_to_type_goes_to_the_queue_again(campaign, monkeyp
     monkeypatch.setattr(retry, "mark_for_retry", lambda *_: ["c2"])
     told = call("retry", campaign, "--engine", ENGINE).out
     assert told == f"1 configuration marked; to run: valenceflow run {campaign} --engine {ENGINE} --launch remote\n"
+
+
+def test_a_hopeless_campaign_in_a_queue_is_said_with_what_stops_it(tmp_path, write_campaign):
+    rows = [FractionOverview(ENGINE, 0.5, 9, {"completed": 2, "failed": 1, "audit failed": 1})]
+    path = write_campaign(tmp_path, accept={"failed_at_most": 0.2})
+    told = list(hopeless_lines(rows, queue(["RUNNING"]), path))
+    assert told[0] == "2 of 9 configurations failed, more than accept.failed_at_most = 0.2 allows"
+    assert told[1] == f"  to stop the others: valenceflow cancel {path}"
+    assert list(hopeless_lines(rows, queue(["FAILED"]), path)) == []
+    assert list(hopeless_lines(rows, queue(["RUNNING"]), write_campaign(tmp_path))) == []
 
 
 def test_the_title_says_whether_a_queue_goes_on(campaign, monkeypatch, call):

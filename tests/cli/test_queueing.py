@@ -6,7 +6,9 @@ import pytest
 import yaml
 from rich.console import Console
 from valenceflow.cli.queueing import _submit, _summary
-from valenceflow.flows.queues import submission
+from valenceflow.flows import runner
+from valenceflow.flows.control import Quorum
+from valenceflow.flows.queues import opening, submission
 from valenceflow.flows.queues.submission import HandedOver
 from valenceflow.stores import builders
 
@@ -35,6 +37,18 @@ def test_a_request_that_no_scheduler_could_grant_is_refused_before_anything_is_w
     assert "project trial, worker here: resources of the step" in said
     assert "nodes = -1 is no whole number of at least 1" in said
     assert not (tmp_path / "small").exists()
+
+
+def test_no_more_of_a_hopeless_campaign_is_handed_over(tmp_path, monkeypatch, write_campaign, refused):
+    free = {"resources": lambda step: {}, "check_request": lambda step: None, "wall_time_s": lambda step: None}
+    queue = SimpleNamespace(**free, place="trial", kind="fireworks")  # it cannot take anything
+    queue.for_jobs_with = lambda environment: queue
+    monkeypatch.setattr(opening, "open_queue", lambda *_: queue)
+    monkeypatch.setattr(runner, "quorum_of", lambda prepared: Quorum(0.1, len(prepared.configurations), 2))
+    path = write_campaign(tmp_path, charge={"sample": 1}, accept={"failed_at_most": 0.1})
+    said = refused("run", path, *SPRINGS, "--launch", "fireworks")
+    assert "configurations failed, more than accept.failed_at_most = 0.1 allows" in said
+    assert not (tmp_path / "small" / "launch.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,17 @@
 """What is handed to FireWorks comes back from its database as it was."""
 
 import json
+import logging
 import os
 from types import SimpleNamespace
 
 import mongomock_ng
 from atomate2 import SETTINGS as ATOMATE2
-from fireworks import Firework
+from fireworks import Firework, LaunchPad
 from pymatgen.core import SETTINGS as PYMATGEN
 from valenceflow.flows.campaign_file import FireWorksChoice
 from valenceflow.flows.queues.launchpad import ENVIRONMENT, FireWorksQueue, readable_workflow, take_environment
-from valenceflow.flows.queues.launchpad_jobs import launchpad_jobs
+from valenceflow.flows.queues.launchpad_jobs import launchpad_jobs, open_launchpad
 from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.inputs.protocol import Protocol
 
@@ -92,3 +93,15 @@ class Counting:
     def __getattr__(self, name):
         self._asked.append(name)
         return getattr(self._collection, name)
+
+
+def test_fireworks_prints_nothing_between_our_lines(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(LaunchPad, "get_fw_ids", lambda *_, **options: 0)
+    (tmp_path / "pad.yaml").write_text("host: 127.0.0.1\nname: none\n")
+    launchpad = open_launchpad(tmp_path / "pad.yaml")
+    assert not launchpad.m_logger.isEnabledFor(logging.INFO)  # as "Added a workflow."
+    monkeypatch.setattr(launchpad, "delete_wf", lambda fw_id: print("Removing workflow."), raising=False)
+    monkeypatch.setattr(FireWorksQueue, "_workflows", lambda *_: [1])
+    FireWorksQueue(launchpad, FireWorksChoice()).drop([])
+    launchpad.connection.close()
+    assert capsys.readouterr().out == ""

@@ -113,6 +113,13 @@ def test_a_project_file_that_is_gone_is_a_problem_and_no_error(tmp_path):
     assert "gone.yaml" in queue_overview("vasp", launch, "small", UUIDS).problem
 
 
+@pytest.mark.parametrize("text", ["name: x", "queue: 3", "queue: {store: 3}"])
+def test_a_project_file_without_a_queue_is_a_problem_in_words(text, tmp_path):
+    (tmp_path / "project.yaml").write_text(text)
+    found = queue_overview("vasp", Launch("remote", "project trial", tmp_path / "project.yaml"), "small", UUIDS)
+    assert found.problem == f"{tmp_path}/project.yaml has no `queue: store:` with fields"
+
+
 def planned(**uuids):
     return [SimpleNamespace(configuration_id=name, job_uuids={"relax": uuid}) for name, uuid in uuids.items()]
 

@@ -28,6 +28,7 @@ def project(tmp_path, monkeypatch):
     [
         ("name: [broken\n  : {", "not readable as YAML"),
         ("", "got an empty file"),
+        ("name_: trial", "KeyError: 'name'"),
         (f"name: trial\nqueue: {{store: {{type: NoStore, password: {PASSWORD}}}}}", "queue.store: KeyError: 'NoStore'"),
     ],
 )

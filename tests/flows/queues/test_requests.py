@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from valenceflow.flows.campaign_file import FireWorksChoice, LaunchChoice
 from valenceflow.flows.queues.launchpad import FireWorksQueue
-from valenceflow.flows.queues.requests import check_requests
+from valenceflow.flows.queues.requests import check_requests, steps_of
 
-PLANNED = [SimpleNamespace(job_uuids={"surrogate relax": "a", "relax": "b"})]
+PLANNED = [SimpleNamespace(job_uuids={"surrogate relax": "a", "relax": "b"}), SimpleNamespace(job_uuids={"relax": "c"})]
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def ask(monkeypatch):
     def check(queue, steps=None, **launch):
         choice = FireWorksChoice(queue=queue, steps=steps or {})
         campaign = SimpleNamespace(path=Path("c.yaml"), file=SimpleNamespace(launch=LaunchChoice(**launch)))
-        check_requests(campaign, FireWorksQueue(None, choice), PLANNED)
+        check_requests(campaign, FireWorksQueue(None, choice), steps_of(PLANNED))
 
     return check
 
