@@ -20,6 +20,8 @@ _TOLD = (
 """Fields of a protocol that move energies, in its own order."""
 _NOT_OF_GPAW = ("incar", "ldau_type", "potcar")
 """What GPAW does not read: its `gpaw` block says those things in its own words."""
+_FUNCTIONALS = {"PE": "PBE", "PS": "PBEsol", "RP": "RPBE", "RE": "revPBE", "AM": "AM05", "91": "PW91"}
+"""VASP's GGA tags in people's words."""
 
 
 def computed_with(stores: Collections, selection: Selection) -> dict[str, Any]:
@@ -99,7 +101,9 @@ def computed_with_lines(settings: Mapping[str, Any]) -> Iterator[str]:
     if not (settings.get("protocol") or settings.get("tags") or settings.get("elements")):
         yield "not stated by the source"
     for name, value in settings.get("protocol", {}).items():
-        if value not in ({}, None):
+        if name == "functional":
+            yield f"functional: {_FUNCTIONALS.get(value, 'told')} by VASP's GGA tag {value}"
+        elif value not in ({}, None):
             yield f"{name.replace('_', ' ')}: {_words(value)}"
     if settings.get("tags"):
         yield f"INCAR: {_words(settings['tags'])}"

@@ -165,6 +165,7 @@ def test_the_card_says_what_a_set_was_computed_with(stores, put, tmp_path):
 
     shipped, by_tags = card_of("shipped", protocol.hash), card_of("tagged", "tags-1")
     assert "ENCUT 520.0" in shipped
+    assert "- functional: PBE by VASP's GGA tag PE\n" in shipped
     assert "- hubbard u: Fe 5.3\n" in shipped  # and of no element that is not in the set
     assert "- INCAR: ENCUT 400.0, GGA PE\n- Fe: U - J 5.3 eV, PAW_PBE Fe_pv 02Aug2007\n" in by_tags
     assert "gpaw" not in shipped.partition("## Computed with")[2].partition("##")[0]
