@@ -3,7 +3,7 @@
 import pytest
 import yaml
 from valenceflow.flows.campaign_file import RemoteChoice
-from valenceflow.flows.queues.remote import RemoteQueue, read_project
+from valenceflow.flows.queues.remote import RemoteQueue, merged_exec_config, read_project
 
 PASSWORD = "s3cret-word"
 WORKER = {"type": "local", "scheduler_type": "slurm", "work_dir": "/scratch", "resources": {"nodes": 1}}
@@ -62,3 +62,12 @@ def test_names_that_the_scheduler_does_not_know_are_told_and_times_are_read_as_i
     queue.check_request("relax")
     assert (queue.wall_time_s("static"), queue.wall_time_s("relax")) == (None, 5400)
     assert RemoteQueue.open(RemoteChoice(resources={"walltime": 90})).wall_time_s("relax") == 90, "PBS counts seconds"
+
+
+def test_an_exec_config_is_kept_with_what_a_rehearsal_needs_added_and_quoted(project):
+    project(exec_config={"vasp6": {"modules": ["vasp/6.4"], "export": {"A": "1"}, "pre_run": "ulimit -s unlimited"}})
+    made = merged_exec_config(read_project(RemoteChoice()), "vasp6", {"ATOMATE2_VASP_CMD": "stand in $HOME"})
+    assert (made.modules, made.pre_run) == (["vasp/6.4"], "ulimit -s unlimited")
+    assert made.export == {"A": "1", "ATOMATE2_VASP_CMD": "'stand in $HOME'"}
+    with pytest.raises(ValueError, match="has no exec_config 'vasp5'; it has vasp6"):
+        read_project(RemoteChoice(exec_config="vasp5"))
