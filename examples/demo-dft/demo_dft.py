@@ -110,12 +110,12 @@ def run_points(points: list[Point], protocol: Protocol, stores: Stores, folder: 
     """Single points that are not in the store yet, one after the other, with an estimate that learns."""
     done = documents(points, protocol, stores)
     todo = [p for p in points if p.uuid(protocol) not in done][:limit]
-    print(
-        f"\n{len(todo)} GPAW single points to do of {len(points)}, about {len(todo) * CPU_S / 60:.0f} min on one core"
-    )
+    left = f", about {len(todo) * CPU_S / 60:.0f} min on one core" if todo else ""
+    print(f"\n{len(todo)} GPAW single points to do of {len(points)}{left}")
     began, maker = monotonic(), static_step_maker(protocol)
     for number, point in enumerate(todo, start=1):
         key = point.configuration.joint_key
+        print(f"{number:3d}/{len(todo)} {key} ...", end=" ", flush=True)
         intent = StepIntent(campaign="demo-dft", configuration_id=point.configuration.configuration_id)
         job = maker.make(point.structure, sites=point.sites, site_order=point.site_order, intent=intent)
         job.set_uuid(point.uuid(protocol))
@@ -124,7 +124,7 @@ def run_points(points: list[Point], protocol: Protocol, stores: Stores, folder: 
         run_locally(Flow([job]), store=stores.job_store(), create_folders=True, root_dir=runs, log=False)
         left = (monotonic() - began) / number * (len(todo) - number) / 60
         more = f"; about {left:.0f} min left" if number < len(todo) else ""
-        print(f"{number:3d}/{len(todo)} {key}: {said(documents([point], protocol, stores))}{more}")
+        print(f"{said(documents([point], protocol, stores))}{more}", flush=True)
 
 
 def said(found: dict[str, dict[str, Any]]) -> str:

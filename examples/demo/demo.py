@@ -26,22 +26,25 @@ def main() -> int:
     """Run the demo; returns 0 if every end member and half-filled configuration is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=9.0, help="start no configuration after so many minutes")
+    parser.add_argument("--minutes", type=float, help="start no configuration after so many minutes; default: do all")
     parser.add_argument("--folder", type=Path, default=HERE.parents[1] / "demo")
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
     campaign = options.folder / "campaign.yaml"
     shutil.copy(HERE / "campaign.yaml", campaign)
-    minutes = ["--stop-after", str(options.minutes)]
+    minutes = [] if options.minutes is None else ["--stop-after", str(options.minutes)]
     valenceflow("run", campaign, "--engine", ENGINE, "--workers", str(options.workers), *minutes)
     store = options.folder / "demo" / STORE_FILE
     if not store.exists():  # the run has said why it did not begin
         return 1
     stores = sqlite_stores(store)
     calculations = calculations_of(stores, "demo", ENGINE)
-    draw(calculations, options.folder / "energies.png")
+    planned = stores.collection("configurations").count({"campaign": "demo"})
+    draw(calculations, planned, options.folder / "energies.png")
     if not any(c["relation"] in LOST for c in calculations):
         show_injected_flip(options.folder, calculations)
+    if len(calculations) < planned:
+        print(f"\n{planned - len(calculations)} of {planned} are missing: the same command goes on")
     missing = [c for c in calculations if c["fraction"] in (0.0, 0.5, 1.0) and c["energy"] is None]
     return 1 if missing or len(calculations) < 12 else 0
 
@@ -52,9 +55,11 @@ def valenceflow(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "valenceflow.cli.main", *map(str, arguments)], check=False)
 
 
-def draw(calculations: list[dict[str, object]], path: Path) -> None:
+def draw(calculations: list[dict[str, object]], planned: int, path: Path) -> None:
     """Energies of every ordering over composition."""
     title = f"Charge orderings of the 28-atom {formula_text('NaxFePO4')} cell"
+    if len(calculations) < planned:
+        title += f": {len(calculations)} of {planned}"
     ordering_energies(calculations, "Na", title).savefig(path, dpi=160)
     print(f"\npicture: {path}")
 
