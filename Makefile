@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo demo-dft study-dft miniature test test-fast test-slow lint style typecheck clean
+.PHONY: demo demo-dft study-dft miniature test test-fast test-slow test-long test-queue lint style typecheck clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py --workers $(WORKERS)
@@ -32,10 +32,16 @@ test: style
 test-fast: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
-# Trainings, campaigns that are killed, a queue of one node: what takes longer than the ten seconds of `slow`. One process
-# more than there are cores, as the tests of the queue wait most of their time.
-test-slow: $(STAMP)
-	$(BIN)/pytest -n $$(($(WORKERS) + 1)) --dist worksteal -m slow
+# What takes longer than the ten seconds of `slow`: trainings, campaigns that are killed; and the tests of the queue, which
+# wait most of their time and so have a process of their own beside the others.
+test-slow:
+	$(MAKE) -j 2 test-queue test-long
+
+test-long: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "slow and not slurm"
+
+test-queue: $(STAMP)
+	$(BIN)/pytest tests/slurm -m slow
 
 lint: style typecheck
 

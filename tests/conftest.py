@@ -40,14 +40,9 @@ for name in ("JOBFLOW_CONFIG_FILE", "ATOMATE2_CONFIG_FILE", "VALENCEFLOW_REHEARS
 
 def pytest_ignore_collect(collection_path, config):
     """Of a run of slow tests, files that have none are not imported: each process would spend half a minute on it."""
-    if config.getoption("markexpr") != "slow" or collection_path.suffix != ".py":
+    if not config.getoption("markexpr").startswith("slow") or collection_path.suffix != ".py":
         return None
     return True if "mark.slow" not in collection_path.read_text() else None
-
-
-def pytest_collection_modifyitems(items):
-    """Tests of the queue first: they wait most of their time, and the others fill it."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
 
 
 @dataclass
