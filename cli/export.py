@@ -48,11 +48,11 @@ def export(
         list[str] | None, typer.Option(help=f"Take what is left out: {_SWITCHED}", show_default=False)
     ] = None,
     leave_out: Annotated[list[str] | None, typer.Option(help=_SWITCHED, show_default="all but salvaged, lost")] = None,
-    least_confidence: Annotated[float, typer.Option(min=0, max=1, help="Smallest confidence of labels.")] = 0.0,
+    least_confidence: Annotated[float, typer.Option(help="Smallest confidence of labels, 0 to 1.")] = 0.0,
     surrogate: Annotated[str, typer.Option(help="Frames of the surrogate step: exclude, or only these.")] = "exclude",
     every: Annotated[int, typer.Option(min=1, help="Every n-th frame of a run, its first and its last.")] = 1,
-    energy_step: Annotated[float, typer.Option(min=0, help="Only frames so far apart in energy, eV/atom.")] = 0.0,
-    force_step: Annotated[float, typer.Option(min=0, help="Only frames so far apart in largest force, eV/A.")] = 0.0,
+    energy_step: Annotated[float, typer.Option(help="Only frames so far apart in energy, eV/atom.")] = 0.0,
+    force_step: Annotated[float, typer.Option(help="Only frames so far apart in largest force, eV/A.")] = 0.0,
     split_by: Annotated[
         str, typer.Option(help="No split cuts a lineage, nor a: 'working ordering', composition, host.")
     ] = "lineage",

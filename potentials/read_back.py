@@ -27,8 +27,9 @@ from ase.units import GPa
 
 from ..inputs.species import SpeciesMap
 from ..stores.export.chgnet_json import vasp_stress
-from ..stores.export.data_set import EXPECTED, SPECIES
+from ..stores.export.data_set import EXPECTED
 from ..stores.export.expected import Expected, ReadBackError, compare, read_expected
+from ..stores.export.unfinished import SPECIES
 
 _PART = 200
 _SINGLE = 3e-7

@@ -21,8 +21,7 @@ from pydantic import ValidationError
 
 from ..inputs.yaml_files import first_problem
 from ..stores.export.chgnet_json import KBAR_PER_EV_A3
-from ..stores.export.data_set import SPECIES
-from ..stores.export.unfinished import MANIFEST
+from ..stores.export.unfinished import MANIFEST, SPECIES
 from ..stores.model_documents import DataSetRef
 from .cpainn.frames import Frame, frame_from_atoms
 from .model_folder import sha256_of

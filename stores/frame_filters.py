@@ -51,6 +51,11 @@ class FrameFilters:
     formulas: frozenset[str] | None = None
     least_confidence: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse a confidence that is none; NaN would filter nothing."""
+        if not 0 <= self.least_confidence <= 1:
+            raise ValueError(f"least confidence {self.least_confidence:g}: give a number from 0 to 1")
+
     def criteria(self) -> dict[str, Any]:
         """MongoDB filter over `FrameDoc` of what stays; elements are left to `reason_against`."""
         wanted: dict[str, Any] = {}

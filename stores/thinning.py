@@ -27,11 +27,11 @@ class Thinning:
 
     def __post_init__(self) -> None:
         """Refuse what takes nothing."""
-        if self.every < 1 or not (0 <= self.energy < float("inf")) or not (0 <= self.force < float("inf")):
-            raise ValueError(
-                f"thinning every {self.every}, energy {self.energy:g}, force {self.force:g}: give every >= 1 and "
-                "differences >= 0"
-            )
+        if self.every < 1:
+            raise ValueError(f"thinning: every {self.every} frames; give 1 or more")
+        for name, step, unit in (("energy", self.energy, "eV/atom"), ("force", self.force, "eV/A")):
+            if not 0 <= step < float("inf"):
+                raise ValueError(f"thinning: {name} step {step:g} {unit}; give a finite number, 0 or more")
 
     def __bool__(self) -> bool:
         """Whether anything is thinned."""

@@ -22,9 +22,8 @@ from ase.io import iread
 from numpy.typing import NDArray
 
 from ...inputs.species import OXIDATION_STATE, FloatArray, SpeciesMap
-from ...stores.export.data_set import SPECIES, SPLIT_FILE
 from ...stores.export.files import Format, file_name
-from ...stores.export.unfinished import MANIFEST
+from ...stores.export.unfinished import MANIFEST, SPECIES, SPLIT_FILE
 
 SIDES = ("train", "valid", "test", "benchmark")
 _BATCH = 50

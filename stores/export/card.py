@@ -8,6 +8,7 @@ from typing import Any
 from ..coverage import untrained_lines
 from ..leakage import lines_of
 from .computed_with import computed_with_lines
+from .statistics import BIN_WIDTH
 
 _QUANTITIES = (
     ("energy", "eV per cell", "extrapolated to zero smearing"),
@@ -18,8 +19,33 @@ _QUANTITIES = (
     ("positions, lattice", "A", "rows are cell vectors"),
 )
 
+NOT_READ_BACK = "not read back"
+"""In place of a loader, in a manifest."""
+
 _LONGEST = 100
 """Rows of a table."""
+
+_REASONS = {
+    "another engine": "computed by another engine than this set's; energies of two cannot be compared",
+    "another protocol": "computed with other settings than this set's; energies of two cannot be compared",
+    "SCF not converged": "the electronic loop of this ionic step ended before its criterion was met",
+    "audit not passed": "its run did not pass its campaign's audit (`valenceflow status` says why)",
+    "drifted inputs": "its run's inputs differ from the protocol's, or from those of other runs of these settings",
+    "run was cut off": "its run did not end by itself",
+    "not labelled": "`valenceflow build` has not read its charge states",
+    "charge states: ambiguous": "the moment of a site lies between the windows of the two states",
+    "charge states: delocalised": "no set of sites stands apart from the others, so a charge is shared among sites",
+    "charge states: unbalanced": "no count of high sites makes the cell neutral",
+    "charge states: no moments": "its source has no moments to read charge states from",
+    "charge states: no couple": "it holds an element whose oxidation state nothing tells",
+    "transition state": "the charge ordering changes to the frame before or after, or it is an image of a path",
+    "ordering lost": "its charge states are not the ones that were meant",
+    "label not sure enough": "the confidence of its charge states is below the one asked for",
+    "thinned": "a neighbour in the same run says nearly the same (every n-th frame, or steps of energy or force)",
+    "surrogate step": "of the first relaxation, where a surrogate ion (Ga3+ for Fe3+) holds the high state's sites",
+    "not of the surrogate step": "the set is of the surrogate step alone",
+}
+"""What names of reasons mean; others say it themselves."""
 
 _FORMATS = {
     "mace": (
@@ -31,19 +57,25 @@ _FORMATS = {
     "chgnet": (
         "`chgnet/*/`: energies in eV/atom, stresses in kbar with VASP's sign (positive = pressure; CHGNet's loader "
         "makes GPa with tension positive of them), moments absolute; `chgnet/atom_ref.json`: reference energies, eV",
+        "from chgnet.data.dataset import StructureJsonData\n"
+        "from chgnet.graph import CrystalGraphConverter\n"
         'StructureJsonData("chgnet/train", CrystalGraphConverter(), targets="{targets}")',
     ),
     "cpainn": (
         "`cpainn/*.xyz`: real elements with the column `oxidation_state`, labels as for MACE, moments in `REF_magmoms`",
+        "import ase.io\n"
+        "from valenceflow.inputs.species import SpeciesMap\n"
+        "from valenceflow.potentials.cpainn.frames import frames_from_atoms\n"
+        'species_map = SpeciesMap.model_validate_json(open("species.json").read())\n'
         'frames_from_atoms(ase.io.iread("cpainn/train.xyz"), species_map)',
     ),
     "parquet": (
         "`parquet/*.parquet`: one row per frame; units in the schema's metadata",
-        'pyarrow.parquet.read_table("parquet/train.parquet")',
+        'import pyarrow.parquet\npyarrow.parquet.read_table("parquet/train.parquet")',
     ),
     "aselmdb": (
         "`aselmdb/*.aselmdb`: ASE's LMDB rows (fairchem, MACE); stress in Voigt order xx yy zz yz xz xy",
-        'AseDBDataset({{"src": ["aselmdb/train.aselmdb"]}})',
+        'from fairchem.core.datasets import AseDBDataset\nAseDBDataset({{"src": ["aselmdb/train.aselmdb"]}})',
     ),
 }
 
@@ -70,7 +102,7 @@ def card(manifest: Mapping[str, Any]) -> str:
         *_by_side(manifest["frames_by_side"], tuple(manifest["counts"])),
         *_counted("Frames by {name}", manifest["frames_by"], ("step", "source", "verdict")),
         "## Left out",
-        _table(("reason", "frames"), manifest["excluded"].items()) if manifest["excluded"] else "Nothing.",
+        *_left_out(manifest["excluded"]),
         *_split(manifest),
         "## Charge states",
         *_charge_states(manifest),
@@ -85,7 +117,7 @@ def _warning(manifest: Mapping[str, Any]) -> list[str]:
     lines = []
     if manifest["engine"].startswith("rehearsal"):
         lines.append(f"**REHEARSAL, not DFT**: the numbers are of the stand-in `{manifest['engine']}`.")
-    unread = [name for name, found in manifest["formats"].items() if found["read_back_with"] == "not read back"]
+    unread = [name for name, found in manifest["formats"].items() if found["read_back_with"] == NOT_READ_BACK]
     if unread:
         lines.append(f"**Not read back** through its own loader: {', '.join(unread)}.")
     if any(manifest["leakage"].values()):
@@ -114,9 +146,19 @@ def _formats(manifest: Mapping[str, Any]) -> list[str]:
              "is said here, and `SHA256SUMS` checks every file (`sha256sum -c SHA256SUMS`)."]  # fmt: skip
     for name, found in manifest["formats"].items():
         said, use = _FORMATS[name]
-        how = use.format(targets=manifest["chgnet_targets"])
-        parts.append(f"- {said}. Read back with {found['read_back_with']}.\n\n      {how}")
+        how = use.format(targets=manifest["chgnet_targets"]).replace("\n", "\n      ")
+        loader = found["read_back_with"]
+        checked = "Not read back" if loader == NOT_READ_BACK else f"Read back with {loader}"
+        parts.append(f"- {said}. {checked}.\n\n      {how}")
     return parts
+
+
+def _left_out(excluded: Mapping[str, int]) -> list[str]:
+    """Counts, and what the names of their reasons mean."""
+    if not excluded:
+        return ["Nothing."]
+    named = [f"- `{reason}`: {_REASONS[reason]}" for reason in excluded if reason in _REASONS]
+    return [_table(("reason", "frames"), excluded.items()), *(["\n".join(named)] if named else [])]
 
 
 def _split(manifest: Mapping[str, Any]) -> list[str]:
@@ -148,13 +190,16 @@ def _charge_states(manifest: Mapping[str, Any]) -> list[str]:
     else:
         parts.append("Not encoded: every atom goes by its element.")
     if manifest["couples"]:
-        parts.append(f"Read from moments for {', '.join(manifest['couples'])}. Moments of sites by charge state:")
+        parts.append(
+            f"Read from moments for {', '.join(manifest['couples'])}. Moments of sites by charge "
+            f"state, in bins {BIN_WIDTH:g} muB wide:"
+        )
         for state, counts in manifest["moments"].items():
-            parts.append(_table((f"{state}: from, muB", "sites"), counts.items()))
+            parts.append(_table((f"{state}: bin from, muB", "sites"), counts.items()))
     energies = ", ".join(f"{number}: {energy:.6f}" for number, energy in references["eV_by_model_number"].items())
     parts.append(
-        f"Reference energies (eV per atom, by atomic number in the model): {energies}. Least squares in double "
-        f"precision on {references['fitted_to']}, charge states of an element tied; residual "
+        f"Reference energies (eV per atom, by atomic number in the model, of the species in this set): {energies}. "
+        f"Least squares in double precision on {references['fitted_to']}, charge states of an element tied; residual "
         f"{1000 * references['rms_residual_ev_per_atom']:.2f} meV/atom."
     )
     return parts

@@ -103,12 +103,26 @@ def computed_with_lines(settings: Mapping[str, Any]) -> Iterator[str]:
     for name, value in settings.get("protocol", {}).items():
         if name == "functional":
             yield f"functional: {_FUNCTIONALS.get(value, 'told')} by VASP's GGA tag {value}"
+        elif name == "k_mesh" and isinstance(value, Mapping):
+            yield f"k mesh: {_mesh_words(value)}"
         elif value not in ({}, None):
             yield f"{name.replace('_', ' ')}: {_words(value)}"
     if settings.get("tags"):
         yield f"INCAR: {_words(settings['tags'])}"
     for element, words in settings.get("elements", {}).items():
         yield f"{element}: {words}"
+
+
+def _mesh_words(mesh: Mapping[str, Any]) -> str:
+    """The rule; the mesh that it was published with is of one cell, hardly of this set's."""
+    published = _words(mesh["mesh"])
+    if mesh["rule"] == "fixed":
+        return f"Gamma-centred, {published} in every cell"
+    return (
+        f"Gamma-centred, of the same density in every cell: max(1, round({mesh['length']:g} A * |b_i|)) points along "
+        f"the reciprocal vector b_i (1/A, without 2 pi); the rule's reference, not this set's mesh: {published} in a "
+        f"cell of {' x '.join(f'{length:g}' for length in mesh['cell_lengths'])} A"
+    )
 
 
 def _words(value: Any) -> str:

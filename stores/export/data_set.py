@@ -27,7 +27,7 @@ from ..frames import Collections, Surrogate
 from ..leakage import LeakageReport, fingerprints, leakage_report
 from ..splits import Split, SplitPolicy, split_frames
 from ..thinning import Thinning
-from .card import card
+from .card import NOT_READ_BACK, card
 from .computed_with import computed_with
 from .expected import write_expected
 from .files import Format, FrameFile, file_name, open_files
@@ -35,9 +35,8 @@ from .prepared import prepared_frames
 from .read_back import read_parquet_back
 from .selection import Selection, select_frames
 from .statistics import SetStatistics
-from .unfinished import CARD, DOCUMENT, MANIFEST, SUMS, put_in_place, unfinished_set
+from .unfinished import CARD, DOCUMENT, MANIFEST, SPECIES, SPLIT_FILE, SUMS, put_in_place, unfinished_set
 
-SPLIT_FILE, SPECIES = "splits.csv", "species.json"
 EXPECTED = ".expected"
 """Folder with what was meant, while formats are read back."""
 
@@ -190,7 +189,7 @@ def _read_everything_back(
     rest = [name for name in formats if name != "parquet"]
     if rest and read_back is not None:
         checked |= read_back(folder, rest, report)
-    return {name: checked.get(name, "not read back") for name in formats}
+    return {name: checked.get(name, NOT_READ_BACK) for name in formats}
 
 
 def _manifest(

@@ -13,7 +13,9 @@ from ...inputs.reference_energies import fit_by_composition
 from ...inputs.species import SpeciesMap
 from .prepared import ExportFrame
 
-_WIDTH = 0.1  # muB
+BIN_WIDTH = 0.1
+"""Of the histogram of moments, muB."""
+
 _CHARGES = 64  # more than there are: element and charge are counted as one number
 
 
@@ -42,6 +44,7 @@ class SetStatistics:
         }
         self._moments: dict[str, Counter[int]] = defaultdict(Counter)
         self._species: set[int] = set()
+        self._species_anywhere: set[int] = set()
         self._states: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, frame: ExportFrame, side: str) -> None:
@@ -49,8 +52,10 @@ class SetStatistics:
         numbers, counts = np.unique(frame.arrays.numbers, return_counts=True)
         composition = tuple(zip(numbers.tolist(), counts.tolist(), strict=True))
         self._energies[side == "train"][composition].add(frame.entry.energy_per_atom)
+        species = np.unique(frame.model_numbers).tolist()
+        self._species_anywhere.update(species)
         if side in ("train", "valid"):
-            self._species.update(np.unique(frame.model_numbers).tolist())
+            self._species.update(species)
         magmoms, states = frame.arrays.magmoms, frame.states
         if states is None:
             return
@@ -58,7 +63,7 @@ class SetStatistics:
         self._states[side].update(_state(code // _CHARGES, code % _CHARGES - _CHARGES // 2) for code in codes)
         if magmoms is None:
             return
-        bins = np.floor(np.abs(magmoms) / _WIDTH + 1e-9).astype(int)
+        bins = np.floor(np.abs(magmoms) / BIN_WIDTH + 1e-9).astype(int)
         codes, found = np.unique(
             np.column_stack([frame.arrays.numbers, states, bins]).astype(int), axis=0, return_counts=True
         )
@@ -66,7 +71,7 @@ class SetStatistics:
             self._moments[_state(number, state)][place] += count
 
     def reference_energies(self, species: SpeciesMap) -> dict[str, Any]:
-        """Energies by model species, eV, fitted to the training side (to everything where that lacks an element)."""
+        """Energies by model species of the set, eV, fitted to train (to everything where that lacks an element)."""
         training, rest = self._energies[True], self._energies[False]
         elements = sorted({number for found in (training, rest) for row in found for number, _ in row})
         fitted_to = "train"
@@ -83,7 +88,11 @@ class SetStatistics:
         fit = fit_by_composition(elements, shares, means, weights, species)
         spread = sum(found.squares for found in rows.values()) + float((weights * fit.residuals**2).sum())
         return {
-            "eV_by_model_number": {str(number): energy for number, energy in sorted(fit.by_species.items())},
+            "eV_by_model_number": {
+                str(number): energy
+                for number, energy in sorted(fit.by_species.items())
+                if number in self._species_anywhere
+            },
             "fitted_to": fitted_to,
             "rms_residual_ev_per_atom": float(np.sqrt(spread / weights.sum())),
         }
@@ -101,9 +110,9 @@ class SetStatistics:
     def moments(self) -> dict[str, dict[str, int]]:
         """Charge state -> lower end of a bin of |moment|, muB -> sites; elements without a moment left out."""
         return {
-            state: {f"{place * _WIDTH:.1f}": counts[place] for place in sorted(counts)}
+            state: {f"{place * BIN_WIDTH:.1f}": counts[place] for place in sorted(counts)}
             for state, counts in sorted(self._moments.items())
-            if max(counts) * _WIDTH >= 1.0
+            if max(counts) * BIN_WIDTH >= 1.0
         }
 
 

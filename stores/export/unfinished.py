@@ -21,6 +21,7 @@ from typing import Any
 from ..file_lock import holder, sign, tried
 
 MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
+SPLIT_FILE, SPECIES = "splits.csv", "species.json"
 PAPERS = (MANIFEST, CARD, SUMS)
 """What a set says of itself, beside the files that its manifest lists."""
 DOCUMENT = "valenceflow data set"

@@ -86,6 +86,9 @@ def test_a_store_in_the_place_of_a_campaign_is_known(store, tmp_path, refused):
         (["--to", "set", "--format", "mace", "--formula", "LiFePO4"], "another composition (72)"),
         (["--to", "set", "--format", "mace", "--surrogate", "both"], "choose exclude or only"),
         (["--to", "set", "--format", "mace", "--hold-out", "nobody"], "held out: nobody"),
+        (["--to", "set", "--format", "mace", "--energy-step", "nan"], "energy step nan eV/atom; give a finite number"),
+        (["--to", "set", "--format", "mace", "--force-step", "inf"], "force step inf eV/A; give a finite number"),
+        (["--to", "set", "--format", "mace", "--least-confidence", "nan"], "least confidence nan: give a number"),
         (["--to", "no/where/set", "--format", "mace"], "does not exist; make it first"),
     ],
 )

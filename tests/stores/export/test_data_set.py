@@ -142,6 +142,8 @@ def test_the_manifest_counts_what_was_left_out_and_why(stores, put, tmp_path):
     }  # fmt: skip
     text = (tmp_path / "set" / "README.md").read_text()
     assert "| surrogate step | 4 |" in text
+    for reason in ("charge states: ambiguous", "drifted inputs", "surrogate step", "thinned"):
+        assert f"\n- `{reason}`: " in text
     assert "| stress | eV/A^3 | positive = tension" in text
     assert json.loads((tmp_path / "set" / "manifest.json").read_text()) == done.manifest
 
@@ -166,6 +168,7 @@ def test_the_card_says_what_a_set_was_computed_with(stores, put, tmp_path):
     shipped, by_tags = card_of("shipped", protocol.hash), card_of("tagged", "tags-1")
     assert "ENCUT 520.0" in shipped
     assert "- functional: PBE by VASP's GGA tag PE\n" in shipped
+    assert "the rule's reference, not this set's mesh: " in shipped
     assert "- hubbard u: Fe 5.3\n" in shipped  # and of no element that is not in the set
     assert "- INCAR: ENCUT 400.0, GGA PE\n- Fe: U - J 5.3 eV, PAW_PBE Fe_pv 02Aug2007\n" in by_tags
     assert "gpaw" not in shipped.partition("## Computed with")[2].partition("##")[0]
