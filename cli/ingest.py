@@ -70,7 +70,7 @@ def ingest(
 ) -> None:
     """Take VASP folders, TaskDocs and data sets into a store.
 
-    What did not change since the last time is left alone.
+    What did not change since the last time is left alone. Exit code 1: nothing could be taken.
     """
     from ..stores.ingest import find_items  # noqa: PLC0415 - pymatgen, ASE
     from ..stores.ingest import ingest as take_in  # noqa: PLC0415
@@ -103,11 +103,10 @@ def ingest(
         _remember_couples(stores, options, given=couples is not None)
         summary = take_in(stores, chain(found, jobs or ()), options, workers or cores(), again, bar.advance)
     stores.close()
-    if as_json:
-        typer.echo(json.dumps(summary.as_dict(), indent=1))
-        return
-    for line in report(summary):
+    for line in [json.dumps(summary.as_dict(), indent=1)] if as_json else report(summary):
         typer.echo(line)
+    if summary.took_nothing:
+        raise typer.Exit(1)
 
 
 def _open(store: Path | None) -> Stores:

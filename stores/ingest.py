@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from .frames import RunDoc
 from .ingest_campaign import STEP_FILE
+from .ingest_exported import export_folder, passed_by, unread_export
 from .ingest_files import PACKED
 from .ingest_keep import Keeper
 from .ingest_options import IngestOptions
 from .ingest_reasons import PassOver
-from .ingest_sets import SETS
+from .ingest_set_frames import SETS
 from .ingest_vasp import run_suffixes
 from .ingest_work import Item, Order, Taken, skipped, work
 from .processes import in_processes
@@ -84,6 +85,11 @@ class IngestSummary:
             if len(shown) < _EXAMPLES:
                 shown.append(f"{run.place}: {run.detail}")
 
+    @property
+    def took_nothing(self) -> bool:
+        """Whether all there was has been passed over, and the store has none of it from before."""
+        return bool(self.skipped) and not (self.taken or self.salvaged or self.unchanged)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
         return {
@@ -132,11 +138,15 @@ def _items_below(root: Path, group_levels: int | None) -> Iterator[Item | None]:
     for name, folders, files in os.walk(root, onerror=unread.append, followlinks=False):
         folders.sort()
         folder = Path(name)
+        if (reason := unread_export(folder, folders)) is not None:
+            yield Item("ase set", folder, root, passed_over=reason)
+        known = passed_by(folder, folders)
+        folders[:] = [below for below in folders if below not in known]
         group = None if group_levels is None else _group(folder, root, group_levels)
         suffixes = run_suffixes(files)
         if suffixes or STEP_FILE in files:
             yield Item("vasp folder", folder, root, tuple(suffixes or [""]), group, has_step_file=STEP_FILE in files)
-        for file in sorted(files):
+        for file in sorted(set(files) - known):
             if (suffixes or STEP_FILE in files) and file.endswith(_TASK_NAMES):
                 continue  # a run folder's own records, read from its outputs
             yield _file_item(folder / file, root, group)
@@ -162,6 +172,9 @@ def _group(folder: Path, root: Path, levels: int) -> str:
 
 def _file_item(path: Path, root: Path, group: str | None = None) -> Item | None:
     if path.name.endswith(SETS):
+        exported = export_folder(path)
+        if exported is not None and root.is_relative_to(exported):
+            root = exported  # a part of a set was named: what is said of it lies beside it
         return Item("ase set", path, root, group=group)
     if path.name.endswith(_TASK_NAMES):
         return Item("task documents", path, root, group=group)

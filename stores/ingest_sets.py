@@ -6,7 +6,6 @@ from the numbers (`ingest_units`) or asked for. A frame that cannot be read is l
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,31 +13,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, Any, TextIO, get_args
+from typing import Any, get_args
 
 import numpy as np
 from ase import Atoms
-from ase.io import iread
-from ase.io.extxyz import read_extxyz
 from numpy.typing import NDArray
 
 from .frame_arrays import FloatArray, IntArray
 from .frames import FrameStep, RunDoc
-from .ingest_files import PACKED, checksum, open_text, plain_file
+from .ingest_exported import ExportedSet, exported_set
+from .ingest_files import checksum, plain_file
 from .ingest_keys import CONVERGED, STEP, RawFrame, raw_frame
 from .ingest_options import STRESS_FACTORS, IngestOptions
 from .ingest_reasons import FrameReason, PassOver
 from .ingest_run import RunFacts, Sink, StepFrame, atomic_numbers, parts_of
+from .ingest_set_frames import EndsEarlyError, atoms_of
 from .ingest_units import WorkFrame, bader_sign, stress_factor
 
-MOST_SITES = 100_000
-"""More atoms than any frame of such a set has: a larger count is a damaged or hostile file."""
-
-SETS = (*(name + ending for ending in ("", *PACKED) for name in (".extxyz", ".xyz")), ".traj", ".db")
-"""Names that are read as data sets."""
-
-_ASE_FORMATS = {".traj": "traj", ".db": "db"}
-_LONGEST_LINE = 1 << 20
 _LOOKED_AT = 400
 _MOST_MOVED, _MOST_STRETCHED = 1.0, 0.5  # A: from one frame of a trajectory to the next
 
@@ -52,8 +43,13 @@ class SetFile:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the file."""
-        return checksum([plain_file(self.path, self.root)])
+        """SHA-256 of the file, and of what an exported set says of it."""
+        papers = () if self._exported is None else self._exported.papers
+        return checksum([plain_file(self.path, self.root), *papers])
+
+    @cached_property
+    def _exported(self) -> ExportedSet | None:
+        return exported_set(self.path, self.root)
 
     def take(self, options: IngestOptions, place: str, group: str | None, sink: Sink) -> RunDoc:
         """Read it; its documents go into `sink`. Parameters as in `ingest_vasp.take_vasp_run`.
@@ -66,6 +62,9 @@ class SetFile:
         path = plain_file(self.path, self.root)
         if path.stat().st_size == 0:
             raise PassOver("empty file", f"{path.name} has 0 bytes")
+        exported, options_hash = self._exported, options.hash
+        if exported is not None:
+            options = exported.laid_on(options)
         conventions = _conventions(path, options)
         run_id = self.checksum[:24]
         facts = RunFacts(
@@ -75,11 +74,14 @@ class SetFile:
             numbers=np.zeros(0, dtype=np.uint8),
             engine=options.engine,
             protocol=options.protocol_name,
-            protocol_hash=f"set-{options.engine}-{options.protocol_name or 'unstated'}",
+            protocol_hash=_protocol_hash(options, exported),
+            engine_version=None if exported is None else exported.engine_version,
             step="other",
             surrogates=options.surrogates,
         )
-        reading = _Reading(options, conventions, run_id, group)
+        group_of = {} if exported is None else exported.group_of
+        reading = _Reading(options, conventions, run_id, group, group_of)
+        manifest = "" if exported is None else "an exported set: what its manifest says holds"
         taken = 0
         for part in parts_of(facts, reading.frames(path), reading.left_out):
             taken += len(part.frames)
@@ -93,69 +95,20 @@ class SetFile:
             checksum=self.checksum,
             state="salvaged" if reading.ended_early else "taken",
             reason="interrupted" if reading.ended_early else "",
-            detail="; ".join(text for text in (reading.ended_early, conventions.said) if text)[:300],
+            detail="; ".join(text for text in (reading.ended_early, manifest, conventions.said) if text)[:300],
             n_frames=taken,
             left_out={str(reason): count for reason, count in reading.left_out.items()},
             engine=options.engine,
-            options_hash=options.hash,
+            options_hash=options_hash,
             protocol_hash=facts.protocol_hash,
         )
 
 
-class _EndsEarlyError(Exception):
-    """The file is cut off or damaged from here on."""
-
-
-def _atoms(path: Path) -> Iterator[Atoms | None]:
-    """Frames of a file; None for one that cannot be read.
-
-    Raises
-    ------
-    PassOver
-        If the file is no data set at all.
-    _EndsEarlyError
-        Where it is cut off.
-    """
-    kind = _ASE_FORMATS.get(path.suffix)
-    if kind is not None:
-        yield from iread(path, index=":", format=kind)
-        return
-    with open_text(path) as handle:
-        for text in _xyz_frames(handle):
-            try:
-                yield next(read_extxyz(io.StringIO(text), slice(None)))
-            except PassOver:
-                raise
-            except Exception:  # whatever ASE's parser makes of it
-                yield None
-
-
-def _xyz_frames(handle: TextIO) -> Iterator[str]:
-    """Text of each frame: count, comment, one line per atom. Counts are checked before they are believed."""
-    number = 0
-    while line := _line(handle):
-        if not line.strip():
-            continue
-        count = line.strip()
-        if not count.isdigit() or not 0 < int(count[:12]) <= MOST_SITES:
-            if number == 0:
-                raise PassOver("not extxyz", f"it begins with {line[:40]!r} where the number of atoms belongs")
-            raise _EndsEarlyError(f"frame {number + 1} begins with {line[:40]!r} where the number of atoms belongs")
-        lines = [line, *(_line(handle) for _ in range(int(count) + 1))]
-        if not lines[-1].endswith("\n"):  # a number that was cut is a number still
-            raise _EndsEarlyError(f"frame {number + 1} is cut off")
-        number += 1
-        yield "".join(lines)
-
-
-def _line(handle: IO[str]) -> str:
-    try:
-        line = handle.readline(_LONGEST_LINE)
-    except (EOFError, OSError) as err:
-        raise _EndsEarlyError(f"{err}") from err
-    if len(line) >= _LONGEST_LINE:
-        raise PassOver("not extxyz", f"a line is longer than {_LONGEST_LINE} letters")
-    return line
+def _protocol_hash(options: IngestOptions, exported: ExportedSet | None) -> str:
+    """An exported set's own, or one that sets of the same words share."""
+    if exported is not None and exported.agrees_with(options):
+        return exported.protocol_hash
+    return f"set-{options.engine}-{options.protocol_name or 'unstated'}"
 
 
 @dataclass(frozen=True)
@@ -183,8 +136,8 @@ def _conventions(path: Path, options: IngestOptions) -> Conventions:
         If the unit of stresses or the meaning of Bader charges can neither be told nor was given.
     """
     frames: list[tuple[Atoms, RawFrame]] = []
-    with suppress(_EndsEarlyError):  # what is there is enough to look at
-        for atoms in islice(_atoms(path), _LOOKED_AT):
+    with suppress(EndsEarlyError):  # what is there is enough to look at
+        for atoms in islice(atoms_of(path), _LOOKED_AT):
             if atoms is not None:
                 with suppress(ValueError):  # a frame whose arrays disagree is counted when it is read
                     frames.append((atoms, raw_frame(atoms)))
@@ -249,10 +202,18 @@ def _goes_on(one: Atoms, other: Atoms) -> bool:
 class _Reading:
     """Frames of one file as they are read, and the count of those that were left out."""
 
-    def __init__(self, options: IngestOptions, conventions: Conventions, run_id: str, group: str | None) -> None:
+    def __init__(
+        self,
+        options: IngestOptions,
+        conventions: Conventions,
+        run_id: str,
+        group: str | None,
+        group_of: Mapping[str, str],
+    ) -> None:
         self.left_out: Counter[FrameReason] = Counter()
         self.ended_early = ""
         self._options, self._conventions, self._run_id, self._group = options, conventions, run_id, group
+        self._group_of = group_of
         self._before: Atoms | None = None
         self._trajectory = -1
         self._strangers: set[str] = set()
@@ -260,13 +221,13 @@ class _Reading:
     def frames(self, path: Path) -> Iterator[StepFrame]:
         """Frames that can be taken."""
         try:
-            for atoms in _atoms(path):
+            for atoms in atoms_of(path):
                 frame = None if atoms is None else self._frame(atoms)
                 if atoms is None:
                     self.left_out["not readable"] += 1
                 if frame is not None:
                     yield frame
-        except _EndsEarlyError as err:
+        except EndsEarlyError as err:
             self.ended_early = " ".join(str(err).split())
 
     def nothing_taken(self) -> PassOver:
@@ -326,12 +287,14 @@ class _Reading:
         return None
 
     def _lineage(self, atoms: Atoms, info: Mapping[str, Any]) -> str | None:
-        """Named by the file's own key, or the trajectory that consecutive frames are of."""
+        """Named by the file's own key or its set's split, or the trajectory that consecutive frames are of."""
         key = self._options.group_key
         if key is not None and key in info:
             return f"{self._run_id}:{info[key]}"[:200]
         if self._group is not None:
             return self._group
+        if (stated := self._group_of.get(str(info.get("frame_id")))) is not None:
+            return stated
         if self._before is None or not _goes_on(self._before, atoms):
             self._trajectory += 1
         self._before = atoms

@@ -114,6 +114,14 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments, said, tmp_path, monk
     assert said in refused("ingest", *arguments)
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_an_ingest_that_takes_nothing_ends_with_1(tmp_path, call, more):
+    (tmp_path / "a.json").write_text("{}")
+    answer = call("ingest", tmp_path / "a.json", "--store", tmp_path / "s.sqlite", "--workers", 1, *more)
+    assert answer.code == 1
+    assert "not a task document" in answer.out
+
+
 def test_two_kinds_of_windows_at_once_are_refused(tmp_path, refused):
     assert "not both" in refused("build", "--store", tmp_path, "--fit-windows", "--published-windows")
 
