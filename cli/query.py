@@ -13,11 +13,12 @@ import typer
 from ..stores.relations import COUNTING, LOST
 from .completion import complete_columns, complete_engine, complete_ordering, complete_sort, complete_state
 from .places import CampaignArgument, JsonOption, StoreOption, find_place
-from .wording import AS_MEANT, LOST_ORDERING, SHORT_NAMES, counted, ordering_text, rehearsal_note
+from .wording import AS_MEANT, LOST_ORDERING, SHORT_NAMES, counted, ordering_text, rehearsal_note, shell_words
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..stores.collection import Collection
     from ..stores.connect import Stores
     from ..stores.query import Question
 
@@ -31,6 +32,9 @@ ORDERINGS = {LOST_ORDERING: LOST, AS_MEANT: COUNTING} | {
 
 MAY_GO = ("max_force", "state", "achieved_key")
 """Columns that are left out one after the other where the terminal is narrow and none was asked for by name."""
+
+BUILT = ("relative_energy_mev_per_fu", "energy_above_hull_mev_per_fu", "energy_above_hull")
+"""Fields of a calculation that `build` sets."""
 
 SHOWN = 12
 """Values that are there, where none was found."""
@@ -90,7 +94,7 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Show calculations or frames of a campaign or a store."""
-    from ..stores.query import Question, find  # noqa: PLC0415 - pymatgen
+    from ..stores.query import Question, count, find  # noqa: PLC0415 - pymatgen
 
     form = "json" if as_json else form
     _check_words(ordering, state, form, frames)
@@ -116,6 +120,8 @@ def query(
     # Energies of different engines cannot be compared: they are never sorted among each other.
     by = sort or ("frame_id" if frames else "energy_per_fu")
     rows = list(find(place.stores, question, list(dict.fromkeys([*fields, "engine"])), by, limit))
+    if form != "json":
+        _say_what_build_makes(place.stores, question, [*fields, question.field(by.removeprefix("-"))], campaign, store)
     if form != "table" or output is not None:
         from .query_output import write_rows  # noqa: PLC0415 - start-up
 
@@ -124,7 +130,8 @@ def query(
             typer.echo(f"{counted(len(rows), question.kind[:-1])} written to {output}", err=True)
         return
     _say_whose_numbers(engines if engine is None else [engine])
-    _print_table(rows, fields, may_go=columns is None, what="frame" if frames else "calculation")
+    there = count(place.stores, question) if limit and len(rows) == limit else len(rows)
+    _print_table(rows, fields, may_go=columns is None, what="frame" if frames else "calculation", there=there)
     if not rows:
         _say_what_values_there_are(place.stores, question)
         _say_that_there_are_frames(place.stores, question)
@@ -170,6 +177,28 @@ def _say_whose_numbers(engines: Sequence[str]) -> None:
         typer.echo(f"engines {', '.join(engines)}: their energies cannot be compared; choose one with --engine")
 
 
+def _say_what_build_makes(
+    stores: Stores, question: Question, shown: Sequence[str], campaign: Path | None, store: Path | None
+) -> None:
+    """On standard error: frames, labels or hull distances are asked for that nobody made yet."""
+    collection = stores.collection(question.kind)
+    asked = [*shown, *question.fields_of_where(), *(["label.as_intended"] if question.ordering else [])]
+    if question.kind == "frames":
+        missing = "frames" if not collection.count({}) else ""
+        if not missing and any(field.startswith("label") for field in asked) and not _has(collection, "label"):
+            missing = "labels"
+    else:
+        made = dict.fromkeys(field for field in asked if field in BUILT and collection.count({}))
+        missing = ", ".join(field for field in made if not _has(collection, field))
+    if missing:
+        how = shell_words("valenceflow", "build", *([campaign] if campaign else ["--store", store or ""]))
+        typer.echo(f"nothing built yet: {how} makes the {missing} asked for", err=True)
+
+
+def _has(collection: Collection, field: str) -> bool:
+    return bool(collection.count({field: {"$ne": None}}))
+
+
 def _say_what_values_there_are(stores: Stores, question: Question) -> None:
     """The fractions and hosts that are there, where none is found of the one asked for."""
     collection = stores.collection(question.kind)
@@ -198,17 +227,17 @@ def _say_where_there_are_some(stores: Stores, question: Question) -> None:
         typer.echo(f"none of engine {question.engine}; there {'is' if number == 1 else 'are'} {number} of {engine}")
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], may_go: bool, what: str) -> None:
+def _print_table(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], may_go: bool, what: str, there: int) -> None:
     """A table, its headers over two lines where that helps, else one value a line, so that no number is cut.
 
-    Columns that were not asked for by name may go.
+    Columns that were not asked for by name may go. `there` are all that match, which --limit may not show.
     """
     from rich.console import Console  # noqa: PLC0415 - start-up
 
     from .tables import first_that_fits, print_lines  # noqa: PLC0415
 
     engines = {str(row["engine"]) for row in rows}
-    footer = counted(len(rows), what)
+    footer = counted(len(rows), what) if there == len(rows) else f"{len(rows)} of {counted(there, what)}"
     if len(engines) == 1 and may_go:  # said once, below the table
         fields = [name for name in fields if name != "engine"]
         footer += f", engine {engines.pop()}"

@@ -79,10 +79,31 @@ class Question:
         if first == "label" and rest and self.kind == "frames":
             first, known = rest.partition(".")[0], list(FrameLabel.model_fields)
         if first not in known:
-            near = get_close_matches(first, [*known, *self.names], n=3) or sorted([*self.names, *known])
-            there = f"there {'is' if len(near) == 1 else 'are'} {', '.join(near)}"
-            raise ValueError(f"no field {name!r} in a {self.kind.removesuffix('s')}; {there}")
+            near = get_close_matches(name.strip(), self._all_fields(), n=3)
+            meant = f"did you mean {' or '.join(near)}? " if near else ""
+            within = "label." if full.startswith("label.") else ""
+            there = ", ".join(sorted([f"{within}{field}" for field in known] + ([] if within else self._short_names())))
+            raise ValueError(f"no field {name!r} in a {self.kind.removesuffix('s')}; {meant}there are {there}")
         return full
+
+    def _short_names(self) -> list[str]:
+        return [short for short, full in self.names.items() if full in _MODELS[self.kind].model_fields]
+
+    def _all_fields(self) -> list[str]:
+        of_label = [f"label.{name}" for name in FrameLabel.model_fields] if self.kind == "frames" else []
+        return [*_MODELS[self.kind].model_fields, *of_label, *self._short_names()]
+
+    def fields_of_where(self) -> list[str]:
+        """Fields that the condition looks at."""
+        found: list[str] = []
+
+        def known(name: str) -> str:
+            found.append(self.field(name))
+            return found[-1]
+
+        if self.where is not None:
+            where(self.where, known)
+        return found
 
     def criteria(self, stores: Collections) -> dict[str, Any]:
         """MongoDB filter.
@@ -225,7 +246,7 @@ def fraction_range(text: str) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is neither, or lies outside 0 to 1.
     """
     low, _, high = text.partition(":")
     try:
@@ -233,6 +254,8 @@ def fraction_range(text: str) -> tuple[float, float]:
         last = float(exact_number(high)) if high.strip() else (1.0 if ":" in text else first)
     except (ValueError, OverflowError) as err:
         raise ValueError(f"--x {text!r}: give a fraction such as 0.5 or 1/2, or a range such as 0.4:0.6") from err
+    if not (0 <= first <= 1 and 0 <= last <= 1):
+        raise ValueError(f"--x {text!r}: a fraction of filled working-ion sites lies between 0 and 1")
     if first > last:
         raise ValueError(f"--x {text!r}: the lower end comes first: {high.strip()}:{low.strip()}")
     return first - _SLACK, last + _SLACK

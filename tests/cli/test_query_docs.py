@@ -83,7 +83,11 @@ def test_a_question_of_the_guide_is_answered(question, is_right, small, tmp_path
     [
         (["--where", "energie < 1"], "no field 'energie' in a calculation"),
         (["--where", "n_high <"], "expected a value"),
-        (["--frames", "--where", "label.verdikt = resolved"], "no field 'label.verdikt' in a frame; there is verdict"),
+        (["--frames", "--where", "label.verdikt = resolved"], "did you mean label.verdict? there are label.as_"),
+        (["--frames", "--where", "verdict = resolved"], "no field 'verdict' in a frame; did you mean label.verdict? "),
+        (["--sort", "energy_per_fx"], "no field 'energy_per_fx' in a calculation; did you mean energy_per_fu"),
+        (["--x", "-1"], "--x '-1': a fraction of filled working-ion sites lies between 0 and 1"),
+        (["--x", "1/2:1.5"], "--x '1/2:1.5': a fraction"),
         (["--frames", "--state", "failed"], "--state is of calculations"),
         (["--mongo", "{"], "not readable as JSON"),
         (["--x", "3/4:1/4"], "the lower end comes first: 1/4:3/4"),
@@ -106,6 +110,33 @@ def test_what_cannot_be_asked_is_said_in_one_line(arguments, said, small, tmp_pa
 )
 def test_an_empty_answer_says_what_there_is(arguments, said, small, call):
     assert said in call("query", "--store", small, *arguments).out
+
+
+def test_a_limit_says_how_many_there_are(small, call):
+    assert "3 of 18 frames" in call("query", "--store", small, "--frames", "--limit", 3).out
+    assert "3 of 8 calculations" in call("query", "--store", small, "--limit", 3).out
+    assert "\n8 calculations" in call("query", "--store", small, "--limit", 8).out
+    assert len(json.loads(call("query", "--store", small, "--limit", 3, "--json").out)) == 3
+
+
+def test_what_only_build_makes_is_said_to_be_missing(stores, put, tmp_path, call):  # noqa: F811
+    hull = ("--where", "energy_above_hull < 0.02")
+    store = ("--store", tmp_path / "store.sqlite")
+    stores.collection("calculations").update([calculation(1, energy_above_hull=None)])
+    said = f"nothing built yet: valenceflow build --store {tmp_path / 'store.sqlite'} makes the"
+    assert call("query", *store, *hull).err.strip() == f"{said} energy_above_hull asked for"
+    assert call("query", *store, "--frames").err.strip() == f"{said} frames asked for"
+    assert call("query", *store).err == ""
+    assert call("query", *store, *hull, "--json").err == ""
+    put("a", relaxation(0))
+    stores.collection("frames").update([{**frame, "label": None} for frame in stores.collection("frames").query({})])
+    assert call("query", *store, "--frames", "--columns", "frame_id").err == ""
+    assert call("query", *store, "--frames", "--ordering", "lost").err.strip() == f"{said} labels asked for"
+
+
+def test_what_build_made_is_not_said_to_be_missing(small, call):
+    for arguments in (["--where", "energy_above_hull > 9"], ["--frames", "--where", "label.verdict = ambiguous"]):
+        assert call("query", "--store", small, *arguments).err == ""
 
 
 def test_the_same_in_python(stores, small):  # noqa: F811
