@@ -184,8 +184,8 @@ def _say_what_build_makes(
     collection = stores.collection(question.kind)
     asked = [*shown, *question.fields_of_where(), *(["label.as_intended"] if question.ordering else [])]
     if question.kind == "frames":
-        missing = "frames" if not collection.count({}) else ""
-        if not missing and any(field.startswith("label") for field in asked) and not _has(collection, "label"):
+        missing = "" if collection.count({}) else "frames"
+        if not missing and any(field.startswith("label") for field in asked) and not _has(collection, "label.verdict"):
             missing = "labels"
     else:
         made = dict.fromkeys(field for field in asked if field in BUILT and collection.count({}))
@@ -196,7 +196,8 @@ def _say_what_build_makes(
 
 
 def _has(collection: Collection, field: str) -> bool:
-    return bool(collection.count({field: {"$ne": None}}))
+    """Whether any document has a value of it."""
+    return any(value is not None for value in collection.distinct(field))
 
 
 def _say_what_values_there_are(stores: Stores, question: Question) -> None:

@@ -207,5 +207,5 @@ def test_thinning_keeps_the_ends_and_what_differs():
     assert [e.number for e in Thinning(energy=2.5).kept(run)] == [0, 3, 6, 9, 10]
     assert [e.number for e in Thinning(force=0.45).kept(run)] == [0, 1, 10]
     assert list(Thinning().kept(run)) == run
-    with pytest.raises(ValueError, match="give every >= 1"):
+    with pytest.raises(ValueError, match="every 0 frames; give 1 or more"):
         Thinning(every=0)
