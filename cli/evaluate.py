@@ -189,11 +189,13 @@ def _table(headers: Sequence[str], rows: Sequence[dict[str, object]]) -> Table:
 
 
 def _show(done: Sequence[ModelScores], rows: Sequence[dict[str, object]], out: Path) -> None:
-    from .wording import rehearsal_note  # noqa: PLC0415
+    from .wording import counted, rehearsal_note  # noqa: PLC0415
 
     first = done[0]
     note = rehearsal_note(first.engine)
-    typer.echo(f"{first.data_set}, {first.side} side" + (f" ({note})" if note else ""))
+    n_frames = max((score.n for score in first.errors if score.target == "energy"), default=0)
+    side = f"{first.data_set}, {first.side} side, errors of {counted(n_frames, 'frame')}"
+    typer.echo(side + (f" ({note})" if note else ""))
     show_scores([scores.model for scores in done], rows)
     for reason in sorted({reason for scores in done for reason in scores.left_out}):
         counts = ", ".join(str(scores.left_out.get(reason, 0)) for scores in done)

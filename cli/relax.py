@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..inputs.species import OXIDATION_STATE
 from ..inputs.whole_files import write_whole
 from .model_options import BatchOption, DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
 from .ordering_subject import CoupleOption, CouplesOption
@@ -67,21 +68,19 @@ def relax(
         results = relax_many(
             jobs, choice, settings, out / JOURNAL, workers, source, lambda _, done, total: tell(done, total), tell
         )
-    write_relaxed(out / STRUCTURES, results)
+    left = write_relaxed(out / STRUCTURES, results)
     rows = [_row(result) for result in results]
     write_whole(out / SUMMARY, json.dumps(rows, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        _show(rows, out)
+        _show(rows, out if left else None, choice.engines())
     if any(row["state"] != "converged" for row in rows):
         raise typer.Exit(1)
 
 
 def _states(jobs: Sequence[RelaxJob], states: str, couple: str | None, couples: Path | None) -> str | StateSource:
     """Where labels are read; an array that was asked for must be there."""
-    from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415 - pymatgen
-
     if states == "magmoms":
         return _by_magmoms(couple, couples)
     for job in jobs if states != OXIDATION_STATE else ():
@@ -103,11 +102,15 @@ def _row(result: Relaxation) -> dict[str, Any]:
     return {"relaxation_id": result.relaxation_id, **{name: getattr(result, name) for name in _COLUMNS}}
 
 
-def _show(rows: Sequence[dict[str, Any]], out: Path) -> None:
+def _show(rows: Sequence[dict[str, Any]], out: Path | None, engines: Sequence[str]) -> None:
+    """A table of results; `out` where there are structures."""
     from rich.console import Console  # noqa: PLC0415 - start-up
 
     from .tables import plain_table  # noqa: PLC0415
+    from .wording import rehearsal_note  # noqa: PLC0415
 
+    for engine in filter(rehearsal_note, engines):
+        typer.echo(f"{rehearsal_note(engine)}: the model was trained on numbers of {engine}")
     table = plain_table()
     for name in ("name", "state", "energy, eV", "max force, eV/A", "steps", "evaluations", "reason"):
         table.add_column(name)
@@ -120,4 +123,8 @@ def _show(rows: Sequence[dict[str, Any]], out: Path) -> None:
         )
     Console().print(table)
     counts = ", ".join(f"{number} {state}" for state, number in Counter(row["state"] for row in rows).items())
-    typer.echo(f"{counts}; structures with labels: {out / STRUCTURES}")
+    typer.echo(counts + (f"; structures with labels: {out / STRUCTURES}" if out else "; no structure came of it"))
+    if any(OXIDATION_STATE in row["reason"] for row in rows):
+        typer.echo(
+            "labels are read from extended XYZ, from decorated CIFs, or by --states from another array or moments"
+        )

@@ -29,6 +29,7 @@ OXIDATION_STATE = "oxidation_state"
 """Name of the per-atom array of oxidation states (ASE) and of the site property (pymatgen)."""
 
 LARGEST_NUMBER = 94
+_NAN_OF_INTEGERS = {float(np.iinfo(kind).min) for kind in (np.int32, np.int64)}
 """CHGNet's table has 94 rows; MACE and cPaiNN have more."""
 
 
@@ -155,13 +156,20 @@ class SpeciesMap(BaseModel):
         return encoded
 
     def _unknown_state(self, element: str, sites: list[int], states: FloatArray, where: str) -> str:
-        first = states[sites[0]]
-        told = "has no oxidation state" if np.isnan(first) else f"is {_name(element, int(first))}"
+        told = self._told(element, float(states[sites[0]]))
         more = f" ({len(sites)} such atoms)" if len(sites) > 1 else ""
         return (
             f"{where}: atom {sites[0]} {told}{more}, but species map {self.name!r} knows {self._known(element)}; give "
-            f"every {element} one of these in the array `{OXIDATION_STATE}`"
+            f"every {element} one of these in the array `{OXIDATION_STATE}`, which extended XYZ keeps"
         )
+
+    @staticmethod
+    def _told(element: str, state: float) -> str:
+        if np.isnan(state):
+            return "has no oxidation state"
+        if state in _NAN_OF_INTEGERS:
+            return "has no oxidation state (NaN was put into an array of integers; it takes one of floats)"
+        return f"is {_name(element, int(state))}"
 
     def decode(self, model_numbers: ArrayLike) -> tuple[IntArray, FloatArray]:
         """Real atomic numbers and oxidation states (NaN for elements outside the map) of model numbers, (n_atoms,)."""

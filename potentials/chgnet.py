@@ -39,11 +39,13 @@ class TrainedChgnet:
     model : CHGNet.
     species_map : how charge states are encoded.
     species : model numbers that occurred in training.
+    magmoms : whether moments were trained; untrained ones are random numbers.
     """
 
     model: CHGNet
     species_map: SpeciesMap
     species: tuple[int, ...]
+    magmoms: bool = True
 
 
 def save_chgnet(path: Path, trained: TrainedChgnet) -> None:
@@ -52,6 +54,7 @@ def save_chgnet(path: Path, trained: TrainedChgnet) -> None:
         "architecture": architecture_of(trained.model),
         "species_map": trained.species_map.model_dump(mode="json"),
         "species": list(trained.species),
+        "magmoms": trained.magmoms,
     }
     write_weights(path, WeightFile(KIND, VERSION, about, trained.model.state_dict()))
 
@@ -69,11 +72,12 @@ def load_chgnet(path: Path, device: str = "cpu") -> TrainedChgnet:
         species_map = SpeciesMap.model_validate(file.about["species_map"])
         model = chgnet_with(file.about["architecture"], file.tensors, path)
         species = tuple(int(number) for number in file.about["species"])
+        magmoms = bool(file.about.get("magmoms", True))  # files of before say nothing
     except KeyError as err:
         raise ValueError(f"{path}: does not say its {err.args[0]}; a model without it cannot be used") from err
     except ValidationError as err:
         raise ValueError(f"{path}: {first_problem(err)}") from err
-    return TrainedChgnet(model.to(device).eval().requires_grad_(False), species_map, species)
+    return TrainedChgnet(model.to(device).eval().requires_grad_(False), species_map, species, magmoms)
 
 
 def architecture_of(model: CHGNet) -> dict[str, Any]:
@@ -114,6 +118,8 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):
         with contextlib.redirect_stdout(io.StringIO()):  # it announces its device
             super().__init__(trained.model, use_device=device)
         self.trained = trained
+        if not trained.magmoms:
+            self.implemented_properties = tuple(n for n in type(self).implemented_properties if n != "magmoms")
 
     def calculate(
         self,
@@ -139,13 +145,14 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):
             super().calculate(here, properties, system_changes, task)
         found = self.results
         energy = float(found["energy"])
-        self.results = {
+        results = {
             "energy": energy,
             "free_energy": energy,
             "forces": np.asarray(found["forces"], dtype=float),
             "stress": full_3x3_to_voigt_6_stress(np.asarray(found["stress"], dtype=float)),
             "magmoms": np.asarray(found["magmoms"], dtype=float),
         }
+        self.results = {name: results[name] for name in self.implemented_properties}
 
 
 def open_chgnet(path: Path, device: str = "cpu") -> ChgnetSpeciesCalculator:

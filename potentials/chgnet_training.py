@@ -81,7 +81,8 @@ def train_chgnet(
             run = Run(model, settings, training, validation, watcher)
             references = set_references(run, species_map, from_scratch=start is None)
             species = tuple(np.unique(np.concatenate([frame.crystal.species for frame in training])).tolist())
-            keeper = Keeper(folder, identity, species_map, species)
+            magmoms = "m" in run.targets or (start is not None and start.magmoms)
+            keeper = Keeper(folder, identity, species_map, species, magmoms)
             keeper.load(run)
             watcher.on_history(run.history)
             reason = run.reason()
@@ -362,6 +363,7 @@ class Keeper:
     identity: dict[str, Any]
     species_map: SpeciesMap
     species: tuple[int, ...]
+    magmoms: bool
 
     def load(self, run: Run) -> None:
         """Go on from what the folder holds."""
@@ -378,7 +380,8 @@ class Keeper:
         """Write both files."""
         optimizer = run.trainer.optimizer
         if best_of(run.history) == len(run.history):
-            save_chgnet(self.folder / WEIGHTS_FILE, TrainedChgnet(run.model, self.species_map, self.species))
+            trained = TrainedChgnet(run.model, self.species_map, self.species, self.magmoms)
+            save_chgnet(self.folder / WEIGHTS_FILE, trained)
         about = {
             "learning_rates": [group["lr"] for group in optimizer.param_groups],
             "scheduler": run.trainer.scheduler.state_dict(),

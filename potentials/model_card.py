@@ -10,10 +10,9 @@ from .model_folder import CURVE_FILE, LOG_FILE
 from .species import species_names
 
 _USE = """```python
-from pathlib import Path
-from valenceflow.potentials.model_folder import open_calculator, read_model
+from valenceflow.potentials.open_models import charge_state_calculator
 
-calculator = open_calculator(Path("this-folder"))  # ASE
+atoms.calc = charge_state_calculator("this-folder")  # ASE; charge states in the array `oxidation_state`
 ```"""
 
 
@@ -64,6 +63,7 @@ def _species(doc: ModelDoc) -> list[str]:
     energies = ", ".join(
         f"{chemical_symbols[number]} ({number}) {energy:.4f}"
         for number, energy in sorted(doc.reference_energies.items())
+        if number in doc.species
     )
     return [
         known,

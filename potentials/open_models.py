@@ -64,6 +64,11 @@ class ModelChoice:
         chosen = species_map if self.species_map is None else SpeciesMap.shipped(self.species_map)
         return ChargeStateCalculator(models, chosen, states)
 
+    def engines(self) -> list[str]:
+        """Engines whose numbers the models were trained on, as far as their folders tell."""
+        folders = [Path(name) for name in self.names if name != PRETRAINED and Path(name).is_dir()]
+        return sorted({read_model(folder).data_set.engine for folder in folders})
+
     def fingerprint(self) -> str:
         """First 16 hex digits of a hash of weights, precision and map, so that no other results pass for its."""
         about = [_content(name) for name in self.names] + [self.dtype or "", self.species_map or ""]
@@ -71,10 +76,17 @@ class ModelChoice:
 
 
 def charge_state_calculator(
-    *names: str | Path, device: str = "cpu", dtype: str | None = None, states: str | StateSource = OXIDATION_STATE
+    *names: str | Path | Sequence[str | Path],
+    device: str = "cpu",
+    dtype: str | None = None,
+    states: str | StateSource = OXIDATION_STATE,
 ) -> ChargeStateCalculator:
-    """A potential by name, or several of one species map as an ensemble; parameters and errors as in `ModelChoice`."""
-    return ModelChoice(tuple(str(name) for name in names), device, dtype).open(states)
+    """A potential by name, or several of one species map as an ensemble; parameters and errors as in `ModelChoice`.
+
+    >>> charge_state_calculator("models/a", "models/b")  # doctest: +SKIP
+    """
+    flat = [one for name in names for one in ([name] if isinstance(name, str | Path) else name)]
+    return ModelChoice(tuple(str(name) for name in flat), device, dtype).open(states)
 
 
 def open_models(names: Folders, device: str = "cpu", dtype: str | None = None) -> tuple[list[Calculator], SpeciesMap]:

@@ -63,12 +63,11 @@ class Journal:
 
     Parameters
     ----------
-    folder : made where it is missing.
+    folder : made with the first document.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, relaxation_id: str) -> Relaxation | None:
         """A finished relaxation; one that failed is not finished and is done again.
@@ -115,6 +114,7 @@ class Journal:
 
 def _write_whole(path: Path, text: str) -> None:
     # Not inputs.whole_files: two runs on one journal may write the same record, each under a name of its own.
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -57,7 +57,17 @@ def _jobs_of(path: Path) -> list[RelaxJob]:
     return [RelaxJob(f"{path.stem}:{n}" if several else path.stem, atoms) for n, atoms in enumerate(images)]
 
 
-def write_relaxed(path: Path, results: Iterable[Relaxation]) -> None:
-    """Relaxed structures as extended XYZ: energy, forces, stress, `oxidation_state`, name and state; appears whole."""
+def write_relaxed(path: Path, results: Iterable[Relaxation]) -> bool:
+    """Relaxed structures as extended XYZ: energy, forces, stress, `oxidation_state`, name and state; appears whole.
+
+    Returns
+    -------
+    Whether there was any with an energy; else no file is left.
+    """
+    relaxed = [result.atoms() for result in results if result.energy is not None]
+    if not relaxed:
+        path.unlink(missing_ok=True)
+        return False
     with written_whole(path) as partial:
-        ase.io.write(partial, [result.atoms() for result in results if result.energy is not None], format="extxyz")
+        ase.io.write(partial, relaxed, format="extxyz")
+    return True

@@ -101,8 +101,10 @@ def train_model(request: TrainingRequest, watcher: Watcher | None = None) -> Mod
         request = replace(request, settings=parent.settings)
     identity = _identity(request, source, species_map, parent)
     finished = _claim(request.out, identity)
-    if finished is not None:
+    if finished is not None and not _is_to_go_on(finished, request):
         return finished
+    if finished is not None:
+        (request.out / MODEL_FILE).unlink()  # until it is finished anew
     training = read_frames(source, "train", species_map, watcher.on_stage)
     validation = read_frames(source, "valid", species_map, watcher.on_stage)
     species = _species_of(training, validation, species_map)
@@ -219,6 +221,15 @@ def _claim(out: Path, identity: dict[str, Any]) -> ModelDoc | None:
     out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(identity, indent=1, sort_keys=True) + "\n")
     return None
+
+
+def _is_to_go_on(finished: ModelDoc, request: TrainingRequest) -> bool:
+    """Whether a finished training ended with its epochs, and more are asked for now.
+
+    CHGNet never goes on: its learning rate fell along all of its epochs, so that another number is another training.
+    """
+    allowed = int(finished.config["training"]["epochs"])
+    return finished.n_epochs == allowed < request.settings.training.epochs
 
 
 def _species_of(training: Sequence[Frame], validation: Sequence[Frame], species_map: SpeciesMap) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from ..species import OXIDATION_STATE, check_known
-from .checkpoint import TrainedModel, load_model
+from .checkpoint import HEADS, TrainedModel, load_model
 from .crystals import Crystal
 
 
@@ -26,7 +26,7 @@ class CPaiNNCalculator(Calculator):
 
     Parameters
     ----------
-    trained : the model with its species map.
+    trained : the model with its species map. Moments and charges are implemented where they were trained.
     """
 
     implemented_properties = [  # noqa: RUF012  # as ASE declares it
@@ -41,6 +41,8 @@ class CPaiNNCalculator(Calculator):
     def __init__(self, trained: TrainedModel) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.trained = trained
+        untrained = {head for head in HEADS if head not in trained.heads}
+        self.implemented_properties = [name for name in type(self).implemented_properties if name not in untrained]
         trained.model.eval().requires_grad_(False)
         self._labels: NDArray[Any] | None = None
         self._known: tuple[tuple[bytes, bytes], NDArray[np.int64], str] | None = None
@@ -78,9 +80,9 @@ class CPaiNNCalculator(Calculator):
         found = model.predict(model.batch([self._crystal(here)]))
         labels = here.arrays.get(OXIDATION_STATE)
         self._labels = None if labels is None else labels.copy()
-        self.results = self._results(found.energies, found.forces, found.stresses, found.magmoms, found.charges)
-        if not here.pbc.all():
-            del self.results["stress"]
+        results = self._results(found.energies, found.forces, found.stresses, found.magmoms, found.charges)
+        left_out = set() if here.pbc.all() else {"stress"}
+        self.results = {name: results[name] for name in self.implemented_properties if name not in left_out}
 
     def end_to_end(self, atoms: Atoms, values: torch.Tensor) -> torch.Tensor:
         """Per-atom values of the model's inner order, (n_atoms, ...), in the order of the atoms."""

@@ -5,6 +5,7 @@ A model without its species map is not read: without it nobody knows what its ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from .settings import ModelSettings
 
 KIND = "valenceflow-cpainn"
 VERSION = 1
+HEADS = ("magmoms", "charges")
+"""Outputs that a training set may have no labels of; untrained ones are random numbers."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class TrainedModel:
     species_map : how charge states are encoded.
     species : model numbers that occurred in training; of others it knows nothing.
     about : what was trained how (settings, data, versions); anything that JSON can say.
+    heads : which of `HEADS` were trained.
     """
 
     model: CPaiNN
     species_map: SpeciesMap
     species: tuple[int, ...]
     about: dict[str, Any] = field(default_factory=dict)
+    heads: tuple[str, ...] = HEADS
 
 
 def save_model(path: Path, trained: TrainedModel) -> None:
@@ -52,6 +57,7 @@ def _described(trained: TrainedModel) -> dict[str, Any]:
         "energies": {"scale": energies.scale, "references": {str(k): v for k, v in energies.references.items()}},
         "species_map": trained.species_map.model_dump(mode="json"),
         "species": list(trained.species),
+        "heads": list(trained.heads),
         "about": trained.about,
     }
 
@@ -83,7 +89,14 @@ def load_model(path: Path, dtype: torch.dtype | None = None, device: torch.devic
         raise ValueError(f"{path}: {first_problem(err)}") from err
     model = model_with_weights(settings, energies, file, path)
     model = model.to(device=device, dtype=dtype or model.dtype).eval().requires_grad_(False)
-    return TrainedModel(model, species_map, species, file.about.get("about", {}))
+    about = file.about.get("about", {})
+    return TrainedModel(model, species_map, species, about, _heads(file.about, about.get("errors")))
+
+
+def _heads(file: Mapping[str, Any], errors: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Heads that a file names; of older files those whose errors were measured, all where none are told."""
+    told = file.get("heads", HEADS if errors is None else list(errors))
+    return tuple(head for head in HEADS if head in told)
 
 
 def model_with_weights(settings: ModelSettings, energies: EnergyScale, file: WeightFile, path: Path) -> CPaiNN:

@@ -25,9 +25,9 @@ import torch
 from ..reference_energies import fit_reference_energies, mean_energy
 from ..species import SpeciesMap
 from ..watching import TrainingDivergedError, Watcher
-from .checkpoint import TrainedModel, save_model
+from .checkpoint import HEADS, TrainedModel, save_model
 from .frames import Frame, frames_hash
-from .losses import TARGETS
+from .losses import TARGETS, count_labels
 from .model import CPaiNN, EnergyScale
 from .passes import (
     add_gradients,
@@ -108,7 +108,9 @@ def train(
     model = _initial_model(training, species_map, architecture, settings, start)
     state = _fresh_state(model, settings)
     identity = _identity(training, validation, species_map, architecture, settings, start)
-    keeper = _Keeper(folder, identity, species_map, species, settings.checkpoint_every_s)
+    keeper = _Keeper(
+        folder, identity, species_map, species, _heads(training, settings, start), settings.checkpoint_every_s
+    )
     keeper.load(state)
     run.watcher.on_history([record.document() for record in state.history])
     reason = _reason_to_stop(state, settings)
@@ -129,10 +131,11 @@ class _Keeper:
         identity: dict[str, Any],
         species_map: SpeciesMap,
         species: tuple[int, ...],
+        heads: tuple[str, ...],
         every_s: float,
     ) -> None:
         self._folder, self._identity = folder, identity
-        self._species_map, self._species = species_map, species
+        self._species_map, self._species, self._heads = species_map, species, heads
         self._every_s, self._kept = every_s, monotonic()
 
     def load(self, state: TrainingState) -> None:
@@ -156,7 +159,13 @@ class _Keeper:
         """The best model so far."""
         best = copy.deepcopy(state.model).eval()
         best.load_state_dict(state.best)
-        return TrainedModel(best, self._species_map, self._species, _about(self._identity, state))
+        return TrainedModel(best, self._species_map, self._species, _about(self._identity, state), self._heads)
+
+
+def _heads(training: Sequence[Frame], settings: TrainingSettings, start: TrainedModel | None) -> tuple[str, ...]:
+    """Heads that learn from these labels, or have learned before."""
+    labels, known = count_labels(training), () if start is None else start.heads
+    return tuple(head for head in HEADS if head in known or (labels[head] and getattr(settings.loss, head) > 0))
 
 
 def _species_of(training: Sequence[Frame], validation: Sequence[Frame]) -> tuple[int, ...]:

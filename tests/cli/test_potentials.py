@@ -95,6 +95,24 @@ def test_relax_refuses_what_it_cannot_do_in_one_line(refused, structures, model,
     assert words in refused("relax", structures, *filled)
 
 
+def test_a_relaxation_of_which_nothing_came_says_so_and_leaves_no_structures(call, structures, model, tmp_path):
+    unlabelled = ase.io.read(structures)
+    del unlabelled.arrays["oxidation_state"]
+    ase.io.write(tmp_path / "plain.extxyz", unlabelled)
+    answer = call("relax", tmp_path / "plain.extxyz", "--model", model, "--out", tmp_path / "out")
+    assert answer.code == 1
+    assert "1 failed; no structure came of it" in answer.out
+    assert "--states" in answer.out
+    assert not (tmp_path / "out" / "relaxed.extxyz").exists()
+
+
+def test_a_model_that_cannot_be_opened_leaves_no_folder(refused, structures, model, tmp_path):
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(model.read_bytes()[:500])
+    refused("relax", structures, "--model", damaged, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_files_that_are_no_structures_are_refused(refused, model, tmp_path):
     (tmp_path / "notes.extxyz").write_text("hello\n")
     common = ("--model", model, "--out", tmp_path / "out")

@@ -93,6 +93,7 @@ def test_a_map_without_charge_states_needs_no_label():
         (None, "atom 0 has no oxidation state \\(2 such atoms\\)"),
         ([2, 4, -2], "atom 1 is Fe4\\+"),
         ([2, np.nan, -2], "atom 1 has no oxidation state"),
+        (np.array([2, np.iinfo(np.int32).min, -2], dtype=np.int32), "NaN was put into an array of integers"),
         ([2, 2.5, -2], "atom 1 has oxidation state 2.5"),
         ([2, 3], "shape \\(2,\\) where 3 atoms"),
     ],

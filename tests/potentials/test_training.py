@@ -168,6 +168,38 @@ def test_a_finished_training_is_found_and_another_one_refused(trained, data_set)
         train_model(request("cpainn", data_set, data_set))
 
 
+@pytest.mark.parametrize("kind", [pytest.param("mace", marks=pytest.mark.slow), "cpainn"])
+def test_more_epochs_go_on_from_a_finished_training_to_the_same_weights(kind, trained, data_set, tmp_path):
+    short = train_model(request(kind, data_set, tmp_path / "model", epochs=1))
+    assert short.n_epochs == 1
+    longer = train_model(request(kind, data_set, tmp_path / "model"))
+    assert longer.n_epochs == read_model(tmp_path / "model").n_epochs == 2
+    whole, found = weights_of(trained(kind)), weights_of(tmp_path / "model")
+    assert all(torch.equal(whole[name], found[name]) for name in whole)
+    again = train_model(request(kind, data_set, tmp_path / "model", epochs=1))  # fewer are there already
+    assert again.n_epochs == 2
+
+
+def test_another_number_of_epochs_is_another_training_of_chgnet(trained, data_set):
+    with pytest.raises(ValueError, match="epochs"):
+        train_model(request("chgnet", data_set, trained("chgnet"), epochs=3))
+
+
+def test_moments_of_chgnet_are_told_where_they_were_trained(trained, data_set, tmp_path):
+    from valenceflow.potentials.chgnet import open_chgnet
+    from valenceflow.potentials.chgnet_training import train_chgnet
+
+    species_map = read_model(trained("chgnet")).species_map
+    frames = [
+        replace(frame, magmoms=np.full(len(frame.crystal), np.nan))
+        for frame in read_frames(open_set(data_set), "train", species_map)
+    ]
+    settings = request("chgnet", data_set, tmp_path, epochs=1).settings
+    train_chgnet(frames[:3], frames[3:5], species_map, settings, tmp_path, {})
+    assert "magmoms" not in open_chgnet(tmp_path / "model.pt").implemented_properties
+    assert "magmoms" in open_calculator(trained("chgnet")).implemented_properties
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_that_diverges_names_the_frame(kind, data_set, tmp_path):
     rates = {"learning_rate": 1e30, "batch_size": 1}

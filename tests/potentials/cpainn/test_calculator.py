@@ -1,12 +1,16 @@
 """The ASE calculator: real elements outside, labels that count, derivatives by ASE's own finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.optimize import BFGS
 
 torch = pytest.importorskip("torch", reason="cPaiNN needs the potentials extra")
 
+from valenceflow.potentials.calculator import ChargeStateCalculator  # noqa: E402
 from valenceflow.potentials.cpainn.calculator import CPaiNNCalculator  # noqa: E402
 from valenceflow.potentials.cpainn.checkpoint import save_model  # noqa: E402
 
@@ -90,3 +94,15 @@ def test_a_model_from_a_file_relaxes_atoms_with_their_labels_kept(atoms, trained
     BFGS(atoms, logfile=None).run(fmax=0.05, steps=10)
     assert atoms.get_potential_energy() < before - 0.01
     assert np.array_equal(atoms.arrays["oxidation_state"], labels)
+
+
+def test_what_was_not_trained_is_not_told(rock_salt, trained):
+    calculator = CPaiNNCalculator(replace(trained(), heads=("magmoms",)))
+    behind = ChargeStateCalculator([calculator, CPaiNNCalculator(trained())], calculator.trained.species_map)
+    for chosen in (calculator, behind):
+        atoms = rock_salt(seed=1)
+        atoms.calc = chosen
+        assert np.isfinite(atoms.get_magnetic_moments()).all()
+        with pytest.raises(PropertyNotImplementedError):
+            atoms.get_charges()
+        assert "charges" not in chosen.results

@@ -1,5 +1,7 @@
 """Models as files: exact, with their species map, and refused where anything does not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,12 @@ def test_weights_of_another_architecture_are_refused(file, make_model):
 def test_an_architecture_that_cannot_be_is_refused(file):
     with pytest.raises(ValueError, match=r"model.pt: cutoff: "):
         load_model(rewritten(file, architecture={"cutoff": -1.0}))
+
+
+def test_heads_that_were_trained_are_known_after_loading_and_of_older_files_by_their_errors(trained, tmp_path):
+    path = tmp_path / "model.pt"
+    save_model(path, replace(trained(), heads=("magmoms",)))
+    assert load_model(path).heads == ("magmoms",)
+    assert load_model(rewritten(path, heads=None)).heads == ("magmoms", "charges")  # and nothing else is told
+    errors = {"energy": {}, "forces": {}, "charges": {}}
+    assert load_model(rewritten(path, heads=None, about={"errors": errors})).heads == ("charges",)

@@ -289,4 +289,5 @@ def test_frames_without_some_labels_train_the_others(frames, tmp_path):
     crystal = dataclasses.replace(bare[0].crystal, pbc=np.array([True, True, False]))
     outcome = train([changed(bare[0], crystal=crystal), *bare[1:6]], bare[6:], PAPER, ARCHITECTURE, SHORT, tmp_path)
     assert set(outcome.history[-1].errors) == {"energy", "forces"}
+    assert outcome.trained.heads == ()
     assert np.isfinite(outcome.history[-1].total)
