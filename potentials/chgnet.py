@@ -112,7 +112,7 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):
     device : cpu or cuda.
     """
 
-    implemented_properties = ("energy", "free_energy", "forces", "stress", "magmoms")
+    implemented_properties: tuple[str, ...] = ("energy", "free_energy", "forces", "stress", "magmoms")
 
     def __init__(self, trained: TrainedChgnet, device: str = "cpu") -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # it announces its device
