@@ -112,14 +112,15 @@ class ChgnetSpeciesCalculator(CHGNetCalculator):
     device : cpu or cuda.
     """
 
-    implemented_properties: tuple[str, ...] = ("energy", "free_energy", "forces", "stress", "magmoms")
+    implemented_properties = ("energy", "free_energy", "forces", "stress", "magmoms")
 
     def __init__(self, trained: TrainedChgnet, device: str = "cpu") -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # it announces its device
             super().__init__(trained.model, use_device=device)
         self.trained = trained
         if not trained.magmoms:
-            self.implemented_properties = tuple(n for n in type(self).implemented_properties if n != "magmoms")
+            others = tuple(name for name in self.implemented_properties if name != "magmoms")
+            self.implemented_properties = cast(Any, others)  # upstream's type is of exactly five
 
     def calculate(
         self,
