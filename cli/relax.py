@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..inputs.species import OXIDATION_STATE
 from ..inputs.whole_files import write_whole
 from .model_options import BatchOption, DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
 from .ordering_subject import CoupleOption, CouplesOption
@@ -81,6 +80,8 @@ def relax(
 
 def _states(jobs: Sequence[RelaxJob], states: str, couple: str | None, couples: Path | None) -> str | StateSource:
     """Where labels are read; an array that was asked for must be there."""
+    from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415 - pymatgen
+
     if states == "magmoms":
         return _by_magmoms(couple, couples)
     for job in jobs if states != OXIDATION_STATE else ():
@@ -106,6 +107,7 @@ def _show(rows: Sequence[dict[str, Any]], out: Path | None, engines: Sequence[st
     """A table of results; `out` where there are structures."""
     from rich.console import Console  # noqa: PLC0415 - start-up
 
+    from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415
     from .tables import plain_table  # noqa: PLC0415
     from .wording import rehearsal_note  # noqa: PLC0415
 
