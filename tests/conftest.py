@@ -45,6 +45,11 @@ def pytest_ignore_collect(collection_path, config):
     return True if "mark.slow" not in collection_path.read_text() else None
 
 
+def pytest_collection_modifyitems(items):
+    """What takes minutes comes first, or one process would be left with it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/flows/gpaw/", "tests/examples/")))
+
+
 @dataclass
 class Rehearsed:
     """A flow that was run: its stores, its jobs' documents (by step) and their folders."""
