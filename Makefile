@@ -33,12 +33,13 @@ test-fast: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 # What takes longer than the ten seconds of `slow`: trainings, campaigns that are killed; and the tests of the queue, which
-# wait most of their time and so have a process of their own beside the others.
+# wait most of their time and so have a process of their own beside the others. Killed campaigns wait, too: one process
+# more than there are cores.
 test-slow:
 	$(MAKE) -j 2 test-queue test-long
 
 test-long: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "slow and not slurm"
+	$(BIN)/pytest -n $$(($(WORKERS) + 1)) --dist worksteal -m "slow and not slurm"
 
 test-queue: $(STAMP)
 	$(BIN)/pytest tests/slurm -m slow
