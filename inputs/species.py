@@ -29,8 +29,10 @@ OXIDATION_STATE = "oxidation_state"
 """Name of the per-atom array of oxidation states (ASE) and of the site property (pymatgen)."""
 
 LARGEST_NUMBER = 94
-_NAN_OF_INTEGERS = {float(np.iinfo(kind).min) for kind in (np.int32, np.int64)}
 """CHGNet's table has 94 rows; MACE and cPaiNN have more."""
+
+_NAN_OF_INTEGERS = [float(np.iinfo(kind).min) for kind in (np.int32, np.int64)]
+"""What NaN becomes in an array of integers."""
 
 
 class SpeciesMap(BaseModel):
@@ -167,8 +169,6 @@ class SpeciesMap(BaseModel):
     def _told(element: str, state: float) -> str:
         if np.isnan(state):
             return "has no oxidation state"
-        if state in _NAN_OF_INTEGERS:
-            return "has no oxidation state (NaN was put into an array of integers; it takes one of floats)"
         return f"is {_name(element, int(state))}"
 
     def decode(self, model_numbers: ArrayLike) -> tuple[IntArray, FloatArray]:
@@ -252,7 +252,13 @@ def as_states(oxidation_states: ArrayLike | None, n_atoms: int, where: str = "st
     states = np.asarray(oxidation_states, dtype=float)
     if states.shape != (n_atoms,):
         raise ValueError(f"{where}: oxidation states have shape {states.shape} where {n_atoms} atoms need ({n_atoms},)")
-    broken = np.flatnonzero(~np.isnan(states) & (states != np.round(states)))
+    lost = np.flatnonzero(np.isin(states, _NAN_OF_INTEGERS))
+    if lost.size:
+        raise ValueError(
+            f"{where}: atom {lost[0]} has no oxidation state: NaN was put into an array of integers; make it one of "
+            "floats"
+        )
+    broken = np.flatnonzero(np.isinf(states) | (~np.isnan(states) & (states != np.round(states))))
     if broken.size:
         raise ValueError(f"{where}: atom {broken[0]} has oxidation state {states[broken[0]]:g}; give whole numbers")
     return states

@@ -69,10 +69,16 @@ def refuse_unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path
     """
     unlike = sorted(key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key))
     if unlike:
+        told = ", ".join(f"{key} ({_short(theirs.get(key))} there, {_short(ours.get(key))} now)" for key in unlike)
         raise ValueError(
-            f"{path}: is of another training: {', '.join(unlike)} differ; give another folder, or remove it "
-            "to start anew"
+            f"{path}: is of another training: {told} differ; give another folder, or remove it to start anew"
         )
+
+
+def _short(value: Any) -> str:
+    """A setting in an error; hashes and architectures by their beginning."""
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:21]}..."
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

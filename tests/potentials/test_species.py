@@ -94,6 +94,11 @@ def test_a_map_without_charge_states_needs_no_label():
         ([2, 4, -2], "atom 1 is Fe4\\+"),
         ([2, np.nan, -2], "atom 1 has no oxidation state"),
         (np.array([2, np.iinfo(np.int32).min, -2], dtype=np.int32), "NaN was put into an array of integers"),
+        (
+            np.array([2, 2, np.iinfo(np.int64).min]),
+            "atom 2 has no oxidation state: NaN was put into an array of integers",
+        ),
+        ([2, np.inf, -2], "atom 1 has oxidation state inf"),
         ([2, 2.5, -2], "atom 1 has oxidation state 2.5"),
         ([2, 3], "shape \\(2,\\) where 3 atoms"),
     ],

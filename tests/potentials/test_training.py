@@ -162,7 +162,7 @@ def test_a_finished_training_is_found_and_another_one_refused(trained, data_set)
     folder = trained("cpainn")
     again = train_model(request("cpainn", data_set, folder), Watcher(on_step=never))
     assert again == read_model(folder)
-    with pytest.raises(ValueError, match=r"is of another training: seed differ"):
+    with pytest.raises(ValueError, match=r"is of another training: seed \(0 there, 1 now\) differ"):
         train_model(request("cpainn", data_set, folder, seed=1))
     with pytest.raises(ValueError, match="exists and holds no training"):
         train_model(request("cpainn", data_set, data_set))
