@@ -158,18 +158,13 @@ class SpeciesMap(BaseModel):
         return encoded
 
     def _unknown_state(self, element: str, sites: list[int], states: FloatArray, where: str) -> str:
-        told = self._told(element, float(states[sites[0]]))
+        first = states[sites[0]]
+        told = "has no oxidation state" if np.isnan(first) else f"is {_name(element, int(first))}"
         more = f" ({len(sites)} such atoms)" if len(sites) > 1 else ""
         return (
             f"{where}: atom {sites[0]} {told}{more}, but species map {self.name!r} knows {self._known(element)}; give "
             f"every {element} one of these in the array `{OXIDATION_STATE}`, which extended XYZ keeps"
         )
-
-    @staticmethod
-    def _told(element: str, state: float) -> str:
-        if np.isnan(state):
-            return "has no oxidation state"
-        return f"is {_name(element, int(state))}"
 
     def decode(self, model_numbers: ArrayLike) -> tuple[IntArray, FloatArray]:
         """Real atomic numbers and oxidation states (NaN for elements outside the map) of model numbers, (n_atoms,)."""

@@ -103,11 +103,10 @@ def train_model(request: TrainingRequest, watcher: Watcher | None = None) -> Mod
     finished = _claim(request.out, identity)
     if finished is not None and not _is_to_go_on(finished, request):
         return finished
-    if finished is not None:
-        (request.out / MODEL_FILE).unlink()  # until it is finished anew
     training = read_frames(source, "train", species_map, watcher.on_stage)
     validation = read_frames(source, "valid", species_map, watcher.on_stage)
     species = _species_of(training, validation, species_map)
+    (request.out / MODEL_FILE).unlink(missing_ok=True)  # of fewer epochs; until it is finished anew
     log = _Log(request.out / LOG_FILE, watcher)
     outcome = _train(request, training, validation, species_map, identity, parent, log.watcher)
     doc = _document(request, source, species_map, species, identity, outcome)

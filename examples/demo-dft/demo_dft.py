@@ -110,8 +110,8 @@ def run_points(points: list[Point], protocol: Protocol, stores: Stores, folder: 
     """Single points that are not in the store yet, one after the other, with an estimate that learns."""
     done = documents(points, protocol, stores)
     todo = [p for p in points if p.uuid(protocol) not in done][:limit]
-    left = f", about {len(todo) * CPU_S / 60:.0f} min on one core" if todo else ""
-    print(f"\n{len(todo)} GPAW single points to do of {len(points)}{left}")
+    estimate = f", about {len(todo) * CPU_S / 60:.0f} min on one core" if todo else ""
+    print(f"\n{len(todo)} GPAW single points to do of {len(points)}{estimate}")
     began, maker = monotonic(), static_step_maker(protocol)
     for number, point in enumerate(todo, start=1):
         key = point.configuration.joint_key

@@ -193,9 +193,9 @@ class _Search:
         bounds = RowBounds(self.landscape.interaction, self.landscape.n_high, self.landscape.group.redox_permutations)
         lowest = constants + bounds.bounds(linear)
         view = np.zeros(len(lowest), dtype=int)
-        every = self.how_many == len(lowest)  # then no limit spares a row, and pilots would only be seen less well
-        pilots = np.argsort(lowest, kind="stable")[: max(PILOTS, self.how_many)]
-        for row in () if every else pilots:
+        # Where every row is wanted no limit spares any, and pilots would be searched before their best view is known.
+        n_pilots = max(PILOTS, self.how_many) if self.how_many < len(lowest) else 0
+        for row in np.argsort(lowest, kind="stable")[:n_pilots]:
             self._search(bounds, int(row), constants, linear, view)
         for other in range(1, len(bounds.views)):
             open_rows = np.flatnonzero((lowest <= self.limit) & ~self._searched)

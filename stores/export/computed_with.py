@@ -102,7 +102,8 @@ def computed_with_lines(settings: Mapping[str, Any]) -> Iterator[str]:
         yield "not stated by the source"
     for name, value in settings.get("protocol", {}).items():
         if name == "functional":
-            yield f"functional: {_FUNCTIONALS.get(value, 'told')} by VASP's GGA tag {value}"
+            name = f"{_FUNCTIONALS[value]} by " if value in _FUNCTIONALS else ""
+            yield f"functional: {name}VASP's GGA tag {value}"
         elif name == "k_mesh" and isinstance(value, Mapping):
             yield f"k mesh: {_mesh_words(value)}"
         elif value not in ({}, None):

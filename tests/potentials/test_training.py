@@ -1,6 +1,7 @@
 """All three models trained on one small set, with charge states and without, also after a kill and from a parent."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,18 @@ def test_more_epochs_go_on_from_a_finished_training_to_the_same_weights(kind, tr
     assert all(torch.equal(whole[name], found[name]) for name in whole)
     again = train_model(request(kind, data_set, tmp_path / "model", epochs=1))  # fewer are there already
     assert again.n_epochs == 2
+
+
+def test_a_finished_model_stays_where_more_epochs_cannot_begin(trained, data_set, tmp_path, monkeypatch):
+    shutil.copytree(trained("cpainn"), tmp_path / "model")
+
+    def unreadable(*_):
+        raise ValueError("damaged")
+
+    monkeypatch.setattr("valenceflow.potentials.train.read_frames", unreadable)
+    with pytest.raises(ValueError, match="damaged"):
+        train_model(request("cpainn", data_set, tmp_path / "model", epochs=3))
+    assert read_model(tmp_path / "model").n_epochs == 2
 
 
 def test_another_number_of_epochs_is_another_training_of_chgnet(trained, data_set):
