@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,9 @@ from .places import JsonOption
 from .wording import counted, rehearsal_note
 
 if TYPE_CHECKING:
+    from ..potentials.train import TrainingRequest
     from ..potentials.watching import Watcher
-    from ..stores.model_documents import EpochDoc, ModelDoc
+    from ..stores.model_documents import EpochDoc, ModelDoc, TargetScore
 
 _FROM = "Begin from this model: a folder of ours, or for CHGNet 0.3.0, r2scan or a file of its trainer."
 _CONFIG = "YAML with fields under model: and training: that replace the preset's."
@@ -98,8 +99,16 @@ def train(
     if as_json:
         typer.echo(doc.model_dump_json(indent=1))
         return
-    for line in summary(doc, out):
+    for line in [*summary(doc, out), *_passed_over(doc, request)]:
         typer.echo(line)
+
+
+def _passed_over(doc: ModelDoc, request: TrainingRequest) -> list[str]:
+    """What a finished training took no notice of."""
+    asked = request.settings.training.epochs
+    if doc.n_epochs <= asked:
+        return []
+    return [f"note: it had {counted(doc.n_epochs, 'epoch')} already; a model of {asked} needs a folder of its own"]
 
 
 def _changes(config: Path | None, **training: Any) -> dict[str, Any]:
@@ -145,10 +154,13 @@ class _Lines:
         """What a training calls."""
         from ..potentials.watching import Watcher  # noqa: PLC0415
 
-        return Watcher(self._stage, self._history, self._step, self._done)
+        return Watcher(self._stage, self._baseline, self._history, self._step, self._done)
 
     def _stage(self, what: str, done: int, of: int) -> None:
         self._progress.update(self._task, description=what, completed=done, total=of or None)
+
+    def _baseline(self, errors: Mapping[str, TargetScore]) -> None:
+        self._say(f"a constant in the model's place: {errors_text(errors)}")
 
     def _history(self, epochs: Sequence[EpochDoc]) -> None:
         self._epoch = len(epochs) + 1
@@ -160,21 +172,20 @@ class _Lines:
 
     def _done(self, epoch: EpochDoc) -> None:
         self._epoch = epoch.epoch + 1
-        self._say(
-            f"epoch {epoch.epoch:4d}  loss {epoch.validation_loss:.4g}  {errors_text(epoch)}  {epoch.seconds:.0f} s"
-        )
+        loss, errors = f"loss {epoch.validation_loss:.4g}", errors_text(epoch.errors)
+        self._say(f"epoch {epoch.epoch:4d}  {loss}  {errors}  {epoch.seconds:.0f} s")
 
     def _say(self, line: str) -> None:
         if self._shown:
             self._progress.console.print(line, highlight=False, soft_wrap=True)
 
 
-def errors_text(scored: EpochDoc | ModelDoc) -> str:
-    """Mean absolute errors on the validation frames, in units that people read."""
+def errors_text(errors: Mapping[str, TargetScore]) -> str:
+    """Mean absolute errors, in units that people read."""
     from ..potentials.learning_curve import in_milli  # noqa: PLC0415 - numpy
 
     parts = []
-    for target, score in scored.errors.items():
+    for target, score in errors.items():
         value, unit = in_milli(score.mae, score.unit)
         parts.append(f"{target} {value:.3g} {unit}")
     return ", ".join(parts)
@@ -187,7 +198,8 @@ def summary(doc: ModelDoc, folder: Path) -> list[str]:
         *([f"{note}: {doc.data_set.engine}"] if note else []),
         f"{folder}: {doc.name}, {doc.n_parameters:,} parameters, on {doc.data_set.n_train} frames",
         f"best of {counted(doc.n_epochs, 'epoch')}: {doc.best_epoch} ({doc.stopped})",
-        f"MAE on {doc.data_set.n_valid} validation frames: {errors_text(doc)}",
+        f"MAE on {doc.data_set.n_valid} validation frames: {errors_text(doc.errors)}",
+        *([f"of a constant in its place: {errors_text(doc.baseline)}"] if doc.baseline else []),
         f"model card: {folder / 'README.md'}",
     ]
 
@@ -213,5 +225,5 @@ def models(
         return
     for entry in entries:
         doc = entry.model
-        typer.echo(f"{entry.folder}  {doc.name}, {doc.preset}, {doc.data_set.engine}: {errors_text(doc)}; "
+        typer.echo(f"{entry.folder}  {doc.name}, {doc.preset}, {doc.data_set.engine}: {errors_text(doc.errors)}; "
                    f"scored on {counted(len(entry.scores), 'set')}")  # fmt: skip

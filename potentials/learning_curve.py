@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..stores.model_documents import EpochDoc
+from ..stores.model_documents import EpochDoc, TargetScore
 
 _SHOWN = {"eV/atom": ("meV/atom", 1000.0), "eV/A": ("meV/Å", 1000.0), "eV/A^3": ("meV/Å³", 1000.0)}
 
@@ -16,7 +16,9 @@ def in_milli(value: float, unit: str) -> tuple[float, str]:
     return value * factor, shown
 
 
-def draw_learning_curve(path: Path, history: Sequence[EpochDoc], best: int) -> None:
+def draw_learning_curve(
+    path: Path, history: Sequence[EpochDoc], best: int, baseline: Mapping[str, TargetScore]
+) -> None:
     """Draw the losses and the error of each target.
 
     Parameters
@@ -24,6 +26,7 @@ def draw_learning_curve(path: Path, history: Sequence[EpochDoc], best: int) -> N
     path : of the picture (its ending says the format).
     history : every epoch.
     best : number of the epoch whose weights were kept.
+    baseline : errors of constants, drawn as a level.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second
 
@@ -38,6 +41,10 @@ def draw_learning_curve(path: Path, history: Sequence[EpochDoc], best: int) -> N
     for panel, target in zip(panels[1:], targets, strict=True):
         shown = [in_milli(epoch.errors[target].mae, epoch.errors[target].unit) for epoch in history]
         panel.plot(epochs, [value for value, _ in shown], color="#1f4e79")
+        if target in baseline:
+            level = in_milli(baseline[target].mae, baseline[target].unit)[0]
+            panel.axhline(level, color="#888888", linewidth=0.8, linestyle="--", label="a constant")
+            panel.legend(frameon=False, fontsize=7)
         panel.set_ylabel(f"{target}, MAE ({shown[0][1]})")
     for panel in panels:
         panel.set_yscale("log")

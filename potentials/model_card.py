@@ -42,6 +42,8 @@ def model_card(doc: ModelDoc) -> str:
         f"![learning curve]({CURVE_FILE})",
         "## Errors on the validation frames",
         _errors(doc),
+        "The constant is the composition's mean energy, zero force and stress, the species' mean moment and charge. A "
+        "model that is no better has not learned that target.",
         "## Use",
         _USE,
         "## Versions",
@@ -75,9 +77,11 @@ def _species(doc: ModelDoc) -> list[str]:
 
 
 def _errors(doc: ModelDoc) -> str:
-    lines = ["| target | MAE | RMSE | unit |", "| --- | --- | --- | --- |"]
+    lines = ["| target | MAE | RMSE | MAE of a constant | unit |", "| --- | --- | --- | --- | --- |"]
     for target, score in doc.errors.items():
         mae, unit = in_milli(score.mae, score.unit)
         rmse = "" if score.rmse is None else f"{in_milli(score.rmse, score.unit)[0]:.3g}"
-        lines.append(f"| {target} | {mae:.3g} | {rmse} | {unit} |")
+        known = doc.baseline.get(target)
+        constant = "" if known is None else f"{in_milli(known.mae, known.unit)[0]:.3g}"
+        lines.append(f"| {target} | {mae:.3g} | {rmse} | {constant} | {unit} |")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ..inputs.whole_files import write_whole
 from ..inputs.yaml_files import first_problem
-from ..stores.model_documents import ModelDoc
+from ..stores.model_documents import EpochDoc, ModelDoc
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,23 @@ def read_model(folder: Path) -> ModelDoc:
     if sha256_of(weights) != doc.weights_sha256:
         raise ValueError(f"{weights}: is not the file that {MODEL_FILE} was written for; copy the whole folder again")
     return doc
+
+
+def read_log(folder: Path) -> list[EpochDoc]:
+    """Read every epoch of a training.
+
+    Raises
+    ------
+    ValueError
+        If its log is missing or broken.
+    """
+    path = folder / LOG_FILE
+    try:
+        return [EpochDoc.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as err:
+        raise ValueError(f"{path}: {err.strerror}; train in a new folder") from err
+    except ValidationError as err:
+        raise ValueError(f"{path}: is damaged ({first_problem(err)}); train in a new folder") from err
 
 
 def open_calculator(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Calculator:

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from ..inputs.whole_files import write_whole
-from ..stores.model_documents import KINDS, EpochDoc, ModelDoc, ModelKind
+from ..stores.model_documents import KINDS, EpochDoc, ModelDoc, ModelKind, TargetScore
+from .baseline import baseline_of_frames
 from .cpainn.frames import Frame, frames_hash
 from .cpainn.settings import Preset as CPaiNNSettings
 from .learning_curve import draw_learning_curve
@@ -34,6 +35,7 @@ from .model_folder import (
     MODEL_FILE,
     REQUEST_FILE,
     WEIGHTS_FILE,
+    read_log,
     read_model,
     sha256_of,
     write_model,
@@ -42,7 +44,7 @@ from .presets import ChgnetSettings, MaceSettings, Settings
 from .species import SpeciesMap, check_known
 from .training_frames import SourceSet, choose_species_map, open_set, read_frames
 from .training_state import refuse_unlike
-from .watching import Outcome, Watcher, best_of
+from .watching import Outcome, Watcher, best_of, reason_to_stop
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,17 @@ def train_model(request: TrainingRequest, watcher: Watcher | None = None) -> Mod
         request = replace(request, settings=parent.settings)
     identity = _identity(request, source, species_map, parent)
     finished = _claim(request.out, identity)
-    if finished is not None and not _is_to_go_on(finished, request):
+    if finished is not None and _is_over(request):
         return finished
     training = read_frames(source, "train", species_map, watcher.on_stage)
     validation = read_frames(source, "valid", species_map, watcher.on_stage)
     species = _species_of(training, validation, species_map)
     (request.out / MODEL_FILE).unlink(missing_ok=True)  # of fewer epochs; until it is finished anew
+    baseline = baseline_of_frames(validation, species_map)
+    watcher.on_baseline(baseline)
     log = _Log(request.out / LOG_FILE, watcher)
     outcome = _train(request, training, validation, species_map, identity, parent, log.watcher)
-    doc = _document(request, source, species_map, species, identity, outcome)
+    doc = _document(request, source, species_map, species, identity, outcome, baseline)
     _write_papers(request.out, doc, outcome.history)
     write_model(request.out, doc)
     return doc
@@ -222,13 +226,10 @@ def _claim(out: Path, identity: dict[str, Any]) -> ModelDoc | None:
     return None
 
 
-def _is_to_go_on(finished: ModelDoc, request: TrainingRequest) -> bool:
-    """Whether a finished training ended with its epochs, and more are asked for now.
-
-    CHGNet never goes on: its learning rate fell along all of its epochs, so that another number is another training.
-    """
-    allowed = int(finished.config["training"]["epochs"])
-    return finished.n_epochs == allowed < request.settings.training.epochs
+def _is_over(request: TrainingRequest) -> bool:
+    """Whether a finished training has all that is asked for now: more epochs or patience go on with it."""
+    training = request.settings.training
+    return bool(reason_to_stop(read_log(request.out), training.epochs, training.stop_patience))
 
 
 def _species_of(training: Sequence[Frame], validation: Sequence[Frame], species_map: SpeciesMap) -> tuple[int, ...]:
@@ -292,6 +293,7 @@ def _document(
     species: tuple[int, ...],
     identity: dict[str, Any],
     outcome: Outcome,
+    baseline: dict[str, TargetScore],
 ) -> ModelDoc:
     best = best_of(outcome.history)
     hashed = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -312,6 +314,7 @@ def _document(
         best_epoch=best,
         stopped=outcome.reason,
         errors=outcome.history[best - 1].errors,
+        baseline=baseline,
         seconds=sum(epoch.seconds for epoch in outcome.history),
         versions={"valenceflow": version("valenceflow"), **outcome.versions},
         made=datetime.now(tz=UTC),
@@ -321,7 +324,7 @@ def _document(
 
 
 def _write_papers(out: Path, doc: ModelDoc, history: Sequence[EpochDoc]) -> None:
-    draw_learning_curve(out / CURVE_FILE, history, doc.best_epoch)
+    draw_learning_curve(out / CURVE_FILE, history, doc.best_epoch, doc.baseline)
     write_whole(out / CARD_FILE, model_card(doc))
 
 

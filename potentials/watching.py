@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..stores.model_documents import EpochDoc
+from ..stores.model_documents import EpochDoc, TargetScore
 
 
 class TrainingDivergedError(ValueError):
@@ -19,12 +19,14 @@ class Watcher:
     Attributes
     ----------
     on_stage : with what is being done, frames done, frames in all.
+    on_baseline : once, with the errors of constants on the validation frames.
     on_history : once, with the epochs that were done before.
     on_step : with batches done and batches of the epoch.
     on_epoch : with each finished epoch.
     """
 
     on_stage: Callable[[str, int, int], None] = lambda what, done, of: None
+    on_baseline: Callable[[Mapping[str, TargetScore]], None] = lambda errors: None
     on_history: Callable[[Sequence[EpochDoc]], None] = lambda epochs: None
     on_step: Callable[[int, int], None] = lambda done, of: None
     on_epoch: Callable[[EpochDoc], None] = lambda epoch: None

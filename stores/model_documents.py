@@ -75,6 +75,10 @@ class ModelDoc(_Document):
     best_epoch: int = Field(description="whose weights are kept, from 1")
     stopped: str = Field(description="why the training ended")
     errors: dict[str, TargetScore] = Field(description="on the validation frames, of the best epoch")
+    baseline: dict[str, TargetScore] = Field(
+        default_factory=dict,
+        description="errors of constants on the same frames (`potentials.baseline`); empty in models of before 0.1",
+    )
     seconds: float = Field(description="wall time of all epochs")
     versions: dict[str, str] = Field(description="package -> version that trained it")
     made: datetime

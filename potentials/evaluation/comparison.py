@@ -30,10 +30,12 @@ def comparison_rows(done: Sequence[ModelScores]) -> list[dict[str, Any]]:
     kinds = {(s.data_set_checksum, s.side, str(s.settings)) for s in done}
     if len(kinds) > 1:
         raise ValueError("scores of different data sets, sides or settings do not compare; evaluate them together")
-    rows: list[tuple[str, Callable[[ModelScores], Any]]] = [
-        (title, lambda s, target=target, scale=scale: _error(s, target, scale))  # type: ignore[misc]
-        for target, (title, scale) in _SHOWN.items()
-    ]
+    rows: list[tuple[str, Callable[[ModelScores], Any]]] = []
+    for target, (title, scale) in _SHOWN.items():
+        rows += [
+            (title, lambda s, target=target, scale=scale: _error(s, target, "mae", scale)),  # type: ignore[misc]
+            (f"{title}, of a constant", lambda s, t=target, scale=scale: _error(s, t, "baseline", scale)),  # type: ignore[misc]
+        ]
     for start in ("ideal", "rattled", "first"):
         rows += [
             (f"{title}, {start} start", lambda s, of=of, start=start: of(s, start))  # type: ignore[misc]
@@ -44,8 +46,9 @@ def comparison_rows(done: Sequence[ModelScores]) -> list[dict[str, Any]]:
     return [row for row in made if any(value is not None for value in row["values"])]
 
 
-def _error(scores: ModelScores, target: str, scale: float) -> float | None:
-    return _rounded([e.mae * scale for e in scores.errors if e.target == target and e.group == "all"], 3)
+def _error(scores: ModelScores, target: str, which: str, scale: float) -> float | None:
+    values = [getattr(error, which) for error in scores.errors if error.target == target and error.group == "all"]
+    return _rounded([None if value is None else value * scale for value in values], 3)
 
 
 def _rounded(values: Sequence[float | None], digits: int) -> float | None:

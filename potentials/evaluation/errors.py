@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from ...inputs.species import FloatArray
 from ...inputs.whole_files import written_whole
+from ..baseline import UNITS, about_group_means
 from .scores import ErrorScore
-
-UNITS = {"energy": "eV/atom", "forces": "eV/A", "stress": "eV/A^3", "magmoms": "muB", "charges": "e"}
 
 Texts = NDArray[np.str_]
 
@@ -97,18 +96,31 @@ def error_scores(found: Predictions) -> list[ErrorScore]:
 
 def _of_target(found: Predictions, target: str) -> Iterator[ErrorScore | None]:
     values: FloatArray = getattr(found, target)
+    differences, constants = values[..., 1] - values[..., 0], _of_constants(found, target)
+
+    def score(group: str, value: str, which: Any = slice(None)) -> ErrorScore | None:
+        return _score(target, group, value, differences[which].ravel(), constants[which].ravel())
+
     per_atom = target in ("forces", "magmoms", "charges")
-    yield _score(target, "all", "", values)
+    yield score("all", "")
     for group, names in (("composition", found.formulas), ("step", found.steps)):
         spread = np.repeat(names, found.sizes) if per_atom else names
-        yield from (_score(target, group, str(name), values[spread == name]) for name in np.unique(names) if name)
+        yield from (score(group, str(name), spread == name) for name in np.unique(names) if name)
     if per_atom:
-        yield from (_score(target, "species", str(n), values[found.species == n]) for n in np.unique(found.species))
+        yield from (score("species", str(name), found.species == name) for name in np.unique(found.species))
 
 
-def _score(target: str, group: str, value: str, pairs: FloatArray) -> ErrorScore | None:
-    difference = (pairs[..., 1] - pairs[..., 0]).ravel()
-    difference = difference[np.isfinite(difference)]
+def _of_constants(found: Predictions, target: str) -> FloatArray:
+    """What constants in the model's place are wrong by, shaped as the target's differences."""
+    reference: FloatArray = getattr(found, target)[..., 0]
+    if target in ("forces", "stress"):
+        return reference
+    return about_group_means(reference, found.formulas if target == "energy" else found.species)
+
+
+def _score(target: str, group: str, value: str, difference: FloatArray, constants: FloatArray) -> ErrorScore | None:
+    known = np.isfinite(difference)
+    difference = difference[known]
     if not difference.size:
         return None
     return ErrorScore(
@@ -119,4 +131,5 @@ def _score(target: str, group: str, value: str, pairs: FloatArray) -> ErrorScore
         mae=float(np.abs(difference).mean()),
         rmse=float(np.sqrt((difference**2).mean())),
         unit=UNITS[target],
+        baseline=float(np.abs(constants[known]).mean()),
     )

@@ -25,6 +25,9 @@ class ErrorScore(_Document):
     mae: float
     rmse: float
     unit: str
+    baseline: float | None = Field(
+        default=None, description="mae of a constant in the model's place (`potentials.baseline`); None in old files"
+    )
 
 
 class RankScore(_Document):

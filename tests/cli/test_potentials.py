@@ -1,6 +1,8 @@
 """`relax`, `evaluate` and `orderings choose`: results, going on, JSON, and one line for every mistake."""
 
 import json
+import shutil
+from datetime import UTC, datetime
 
 import ase.io
 import numpy as np
@@ -14,8 +16,11 @@ from valenceflow.potentials.cpainn.checkpoint import TrainedModel, save_model  #
 from valenceflow.potentials.cpainn.model import CPaiNN, EnergyScale  # noqa: E402
 from valenceflow.potentials.cpainn.settings import ModelSettings  # noqa: E402
 from valenceflow.potentials.labelling import atoms_of_ordering  # noqa: E402
+from valenceflow.potentials.model_folder import sha256_of, write_model  # noqa: E402
 from valenceflow.potentials.open_models import ModelChoice  # noqa: E402
+from valenceflow.potentials.registry import open_registry, register  # noqa: E402
 from valenceflow.potentials.species import SpeciesMap  # noqa: E402
+from valenceflow.stores.model_documents import DataSetRef, ModelDoc, TargetScore  # noqa: E402
 
 from ..potentials.evaluation_set import write_set  # noqa: E402
 
@@ -207,3 +212,42 @@ def test_evaluate_refuses_in_one_line(refused, model, tmp_path):
     assert "is no data set" in refused("evaluate", model, *there)
     (tmp_path / "manifest.json").write_text('{"counts": {"test": 3}, "formats": {}}')
     assert "choose ideal, rattled, first" in refused("evaluate", model, *there, "--start", "cold")
+
+
+@pytest.fixture
+def rehearsed(model, tmp_path):
+    """Folder of a model that was trained on the rehearsal's numbers."""
+    folder = tmp_path / "rehearsed"
+    folder.mkdir()
+    shutil.copy(model, folder / "model.pt")
+    species_map = SpeciesMap.shipped("paper")
+    data = DataSetRef(
+        name="demo", folder="set", checksum="0", engine="rehearsal:chgnet", protocol_hash="0", n_train=9, n_valid=3
+    )
+    error = TargetScore(mae=0.04, unit="eV/A")
+    doc = ModelDoc(
+        model_id="cpainn-0", kind="cpainn", preset="tiny", charge_states=True, species_map=species_map,
+        species=[8, 11, 15, 26, 31], data_set=data, config={}, seed=0, reference_energies={}, n_parameters=1,
+        n_epochs=1, best_epoch=1, stopped="1 epochs done", errors={"forces": error}, seconds=1.0, versions={},
+        made=datetime.now(tz=UTC), weights_sha256=sha256_of(folder / "model.pt"),
+    )  # fmt: skip
+    write_model(folder, doc)
+    return folder
+
+
+def test_what_a_model_of_the_rehearsal_says_is_marked_as_such(call, structures, rehearsed, tmp_path):
+    words = "REHEARSAL, not DFT: the model was trained on numbers of rehearsal:chgnet"
+    relaxed = call("relax", structures, "--model", rehearsed, "--out", tmp_path / "out", "--fmax", 1000)
+    assert relaxed.code == 0, relaxed
+    assert words in relaxed.out
+    searched = call(
+        "search", "run", OLIVINE, "-x", "1/2", "--model", rehearsed, "--to", tmp_path / "search", "--fmax", 1000,
+        "--at-most", 1,
+    )  # fmt: skip
+    assert searched.code == 0, searched
+    assert words in searched.err
+    stores = open_registry(rehearsed)
+    register(stores, rehearsed)
+    stores.close()
+    listed = call("models", tmp_path)
+    assert "cpainn with charge states, tiny, rehearsal:chgnet: forces 40 meV/Å; scored on 0 sets" in listed.out

@@ -34,7 +34,11 @@ def test_a_model_is_trained_registered_and_listed(data_set, small, tmp_path, cal
     assert "cpainn with charge states, 4,0" in answer.out or "parameters, on 9 frames" in answer.out
     assert "MAE on 3 validation frames: energy" in answer.out
     assert "meV/atom, forces" in answer.out
+    assert "of a constant in its place: energy" in answer.out
+    assert answer.err.startswith("a constant in the model's place: energy")
     assert answer.err.count("epoch ") == 2
+    fewer = call(*arguments[:-1], 1)
+    assert "note: it had 2 epochs already; a model of 1 needs a folder of its own" in fewer.out
     again = call(*arguments, "--json")
     doc = json.loads(again.out)
     assert doc["seed"] == 4

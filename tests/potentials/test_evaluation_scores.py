@@ -91,6 +91,24 @@ def test_errors_leave_out_what_either_side_lacks():
     assert not any(group == "step" for _, group, _ in by)
 
 
+def test_errors_stand_beside_those_of_constants():
+    """Energy: mean of the composition; forces: zero; moments: mean of the species; where both sides have a value."""
+    found = Predictions(
+        frame_ids=np.array(["a", "b", "c"]), formulas=np.array(["FeO", "FeO", "NaO"]), steps=np.array([""] * 3),
+        sizes=np.array([1, 1, 1]), species=np.array(["Fe2+", "Fe2+", "Na"]),
+        energy=np.array([[1.0, 0], [2.0, 0], [9.0, 0]]),
+        forces=np.array([[[1.0, 0]] * 3, [[-3.0, 0]] * 3, [[2.0, 0]] * 3]),
+        stress=np.full((3, 6, 2), np.nan), magmoms=np.array([[3.0, 0], [4.0, 0], [1.0, np.nan]]),
+        charges=np.full((3, 2), np.nan), refused=np.array([], dtype=str),
+    )  # fmt: skip
+    by = {(score.target, score.group, score.value): score.baseline for score in error_scores(found)}
+    assert by["energy", "all", ""] == pytest.approx(1 / 3)
+    assert by["energy", "composition", "FeO"] == 0.5
+    assert by["energy", "composition", "NaO"] == 0
+    assert by["forces", "all", ""] == 2
+    assert by["magmoms", "all", ""] == 0.5
+
+
 def test_species_are_named_with_their_charge_where_they_have_several():
     names = atom_names(np.array([26, 26, 8, 26]), np.array([3.0, 2.0, -2.0, np.nan]), {"Fe"})
     assert names == ["Fe3+", "Fe2+", "O", "Fe"]

@@ -90,12 +90,17 @@ def test_a_folder_holds_model_card_log_and_curve(kind, trained, data_set):
     }  # fmt: skip
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in log] == [1, 2] == list(range(1, doc.n_epochs + 1))
+    frames = read_frames(open_set(data_set), "valid", doc.species_map)
+    assert doc.baseline["forces"].mae == np.mean([np.abs(frame.forces) for frame in frames])
+    card = (folder / "README.md").read_text()
+    assert f"| forces | {1000 * doc.errors['forces'].mae:.3g} |" in card
+    assert f"| {1000 * doc.baseline['forces'].mae:.3g} | meV/Å |" in card
     assert doc.errors["energy"].mae == log[doc.best_epoch - 1]["errors"]["energy"]["mae"]
     assert doc.data_set.checksum == open_set(data_set).reference.checksum
     assert doc.config == settings_of(kind, "tiny", {"model": MODELS[kind], "training": TRAINING}).model_dump(
         mode="json"
     )
-    assert "Fe3+ | 84" in (folder / "README.md").read_text()
+    assert "Fe3+ | 84" in card
     assert doc.species == [8, 11, 26, 84]
 
 
@@ -179,6 +184,26 @@ def test_more_epochs_go_on_from_a_finished_training_to_the_same_weights(kind, tr
     assert all(torch.equal(whole[name], found[name]) for name in whole)
     again = train_model(request(kind, data_set, tmp_path / "model", epochs=1))  # fewer are there already
     assert again.n_epochs == 2
+
+
+def test_a_training_that_lost_its_patience_goes_on_where_more_is_asked_for(data_set, tmp_path):
+    impatient = request(
+        "cpainn", data_set, tmp_path / "model", epochs=40, learning_rate=0.05, ema_decay=None, stop_patience=1
+    )
+    short = train_model(impatient)
+    assert short.n_epochs < 40
+    assert short.stopped == "no better validation loss in 1 epochs"
+    assert train_model(impatient) == short
+    patient = request(
+        "cpainn", data_set, tmp_path / "model", epochs=40, learning_rate=0.05, ema_decay=None, stop_patience=40
+    )
+    assert train_model(patient).stopped == "40 epochs done"
+    (tmp_path / "model" / "log.jsonl").write_text("{}\n")
+    with pytest.raises(ValueError, match=r"log.jsonl: is damaged .*; train in a new folder"):
+        train_model(patient)
+    (tmp_path / "model" / "log.jsonl").unlink()
+    with pytest.raises(ValueError, match=r"log.jsonl: No such file"):
+        train_model(patient)
 
 
 def test_a_finished_model_stays_where_more_epochs_cannot_begin(trained, data_set, tmp_path, monkeypatch):
