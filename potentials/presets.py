@@ -123,29 +123,33 @@ class MaceSettings(_Frozen):
 
 Settings = ChgnetSettings | MaceSettings | CPaiNNSettings
 
+# Frames of relaxations have small forces, near which losses that go as |dF| have gradients of noise alone: `tiny` ones,
+# with few steps to take, go as (dF)^2 there. Energies weigh more than elsewhere, for the same reason.
 _TINY_CHGNET = ChgnetArchitecture(
-    atom_fea_dim=32, bond_fea_dim=32, angle_fea_dim=32, num_radial=9, num_angular=9, n_conv=3,
-    atom_conv_hidden_dim=32, bond_conv_hidden_dim=32, mlp_hidden_dims=(32, 32), atom_graph_cutoff=5.0,
+    atom_fea_dim=16, bond_fea_dim=16, angle_fea_dim=16, num_radial=9, num_angular=9, n_conv=3,
+    atom_conv_hidden_dim=16, bond_conv_hidden_dim=16, mlp_hidden_dims=(16, 16), atom_graph_cutoff=4.5,
 )  # fmt: skip
+_TINY_CHGNET_TRAINING = ChgnetTraining(
+    epochs=25, batch_size=4, learning_rate=1e-2, stop_patience=12, energy_weight=3.0, stress_weight=0.02
+)
 _TINY_MACE = MaceArchitecture(
     num_channels=16, max_L=0, max_ell=2, correlation=2, r_max=4.5, num_radial_basis=8, radial_MLP=(32, 32)
 )
+_TINY_MACE_TRAINING = MaceTraining(
+    epochs=45, batch_size=4, learning_rate=2e-2, ema_decay=0.99, stop_patience=15, energy_weight=10.0, huber_delta=0.2,
+    amsgrad=False, dtype="float32",
+)  # fmt: skip
 
 PRESETS: Mapping[ModelKind, Mapping[str, Settings]] = {
     "chgnet": {
         "universal": ChgnetSettings(),
-        "tiny": ChgnetSettings(
-            model=_TINY_CHGNET, training=ChgnetTraining(epochs=15, batch_size=4, learning_rate=3e-3, stop_patience=8)
-        ),
+        "tiny": ChgnetSettings(model=_TINY_CHGNET, training=_TINY_CHGNET_TRAINING),
     },
     "mace": {
         "mace-mp-0-large": MaceSettings(),
         "medium": MaceSettings(model=MaceArchitecture(max_L=1), training=MaceTraining(batch_size=8, ema_decay=0.99)),
         "small": MaceSettings(model=MaceArchitecture(max_L=0), training=MaceTraining(batch_size=8, ema_decay=0.99)),
-        "tiny": MaceSettings(
-            model=_TINY_MACE,
-            training=MaceTraining(epochs=25, batch_size=4, learning_rate=1e-2, ema_decay=0.99, stop_patience=10),
-        ),
+        "tiny": MaceSettings(model=_TINY_MACE, training=_TINY_MACE_TRAINING),
     },
     "cpainn": CPAINN_PRESETS,
 }

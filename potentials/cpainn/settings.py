@@ -100,7 +100,9 @@ PRESETS: dict[str, Preset] = {
     ),
     "tiny": Preset(
         model=ModelSettings(features=32, n_layers=3, n_radial=12),
-        training=TrainingSettings(epochs=40, batch_size=2, learning_rate=3e-3, ema_decay=0.99, stop_patience=20),
+        training=TrainingSettings(
+            epochs=40, batch_size=2, learning_rate=2e-3, ema_decay=0.99, stop_patience=20, loss=LossWeights(energy=0.5)
+        ),
     ),
 }
 
