@@ -188,16 +188,16 @@ def test_more_epochs_go_on_from_a_finished_training_to_the_same_weights(kind, tr
 
 def test_a_training_that_lost_its_patience_goes_on_where_more_is_asked_for(data_set, tmp_path):
     impatient = request(
-        "cpainn", data_set, tmp_path / "model", epochs=40, learning_rate=0.05, ema_decay=None, stop_patience=1
+        "cpainn", data_set, tmp_path / "model", epochs=8, learning_rate=0.1, ema_decay=None, stop_patience=1
     )
     short = train_model(impatient)
-    assert short.n_epochs < 40
+    assert short.n_epochs < 8
     assert short.stopped == "no better validation loss in 1 epochs"
     assert train_model(impatient) == short
     patient = request(
-        "cpainn", data_set, tmp_path / "model", epochs=40, learning_rate=0.05, ema_decay=None, stop_patience=40
+        "cpainn", data_set, tmp_path / "model", epochs=8, learning_rate=0.1, ema_decay=None, stop_patience=8
     )
-    assert train_model(patient).stopped == "40 epochs done"
+    assert train_model(patient).stopped == "8 epochs done"
     (tmp_path / "model" / "log.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match=r"log.jsonl: is damaged .*; train in a new folder"):
         train_model(patient)
