@@ -11,6 +11,7 @@ import yaml
 from results import write_results
 from runner import Command, Stage, Step
 from valenceflow.inputs.whole_files import write_whole
+from valenceflow.potentials.presets import settings_of
 
 Settings = Mapping[str, Any]
 STORE = {
@@ -107,7 +108,8 @@ def _trainings(told: Settings) -> Iterator[Stage]:
         name = _model(kind, variant, seed)
         yield Stage(
             f"train-{name}", f"training {kind} {WORDS[variant]}, seed {seed}", (Command(arguments),),
-            (f"{name}/model.json",), after=(DATA_SET,), like=f"training {kind}", one_core=True,
+            (f"{name}/model.json",), settings_of(kind, told["models"][kind].get("preset")).model_dump(mode="json"),
+            after=(DATA_SET,), like=f"training {kind}", one_core=True,
         )  # fmt: skip
 
 

@@ -111,7 +111,8 @@ def test_every_scale_has_its_stages_in_an_order_that_can_be_done(example, scale)
     assert len(set(names)) == len(names)
     for place, stage in enumerate(made):
         assert set(stage.after) <= set(names[:place]), stage.name
-    trained = [name for name in names if name.startswith("train-")]
+    trained = [stage for stage in made if stage.name.startswith("train-")]
+    assert all(stage.settings["training"]["learning_rate"] > 0 for stage in trained)
     assert len(trained) == len(told["models"]) * 2 * len(told["seeds"])
     if scale != "smoke":
         assert len(trained) == 18
