@@ -78,26 +78,39 @@ def shell(command_line):
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory, worker_id):
-    """Folder that the processes of a test run have in common, and a lock under which one of them fills it."""
+def campaign_run_once(tmp_path_factory, worker_id, write_campaign, shell):
+    """Function that writes a campaign and runs it, once for all processes of a test run; gives its file and what `run`
+    printed. Only to be copied.
+    """
     own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "shared"
-    folder.mkdir(exist_ok=True)
-    return folder, FileLock(folder / "lock")
+    shared = (own if worker_id == "master" else own.parent) / "campaigns"
+    shared.mkdir(exist_ok=True)
+
+    def run(name, *options, **fields):
+        folder, printed = shared / name, shared / f"{name}.txt"
+        with FileLock(shared / f"{name}.lock"):
+            if not printed.exists():
+                folder.mkdir(exist_ok=True)  # of a process that failed here: the next one shows why, too
+                answer = shell("run", write_campaign(folder, **fields), "--engine", "rehearsal:springs", *options)
+                assert answer.code in (0, 1), answer
+                assert answer.err == ""
+                printed.write_text(answer.out)
+        return folder / "campaign.yaml", printed.read_text()
+
+    return run
+
+
+SODIUM = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
 
 
 @pytest.fixture(scope="session")
-def finished_campaign(shared_folder, write_campaign, shell):
-    """A finished campaign (file and what `run` printed) of four configurations, seven VASP runs; only to be copied."""
-    folder, lock = shared_folder
-    campaign, printed = folder / "finished", folder / "finished.txt"
-    with lock:
-        if not printed.exists():
-            campaign.mkdir(exist_ok=True)  # of a process that failed here: the next one shows why, too
-            sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
-            path = write_campaign(campaign, working_ion=sodium, charge={"sample": 2})
-            answer = shell("run", path, "--engine", "rehearsal:springs", "--workers", 2)
-            assert answer.code in (0, 1), answer
-            assert answer.err == ""
-            printed.write_text(answer.out)
-    return campaign / "campaign.yaml", printed.read_text()
+def finished_campaign(campaign_run_once):
+    """A finished campaign (file and what `run` printed) of four configurations, seven VASP runs."""
+    return campaign_run_once("finished", "--workers", 2, working_ion=SODIUM, charge={"sample": 2})
+
+
+@pytest.fixture(scope="session")
+def campaign_begun(campaign_run_once):
+    """File of a campaign of two configurations, of which one is finished and one was not run yet."""
+    fields = {"working_ion": SODIUM, "charge": {"sample": 2}, "end_members": False}
+    return campaign_run_once("begun", "--limit", 1, **fields)[0]

@@ -15,23 +15,11 @@ from valenceflow.stores.connect import sqlite_stores
 SPRINGS = ("--engine", "rehearsal:springs")
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory, write_campaign, shell):
-    """A finished campaign of one configuration and both steps; a second one of its campaign file was not run yet."""
-    folder = tmp_path_factory.mktemp("original")
-    sodium = {"Na": {"fraction": "1/2", "orderings": {"sample": 1}}}
-    # Two are planned, so that one can be held against the other.
-    path = write_campaign(folder, working_ion=sodium, charge={"sample": 2}, end_members=False)
-    answer = shell("run", path, *SPRINGS, "--limit", 1)
-    assert answer.code == 0, answer
-    return path
-
-
 @pytest.fixture
-def copied(original, tmp_path):
+def copied(campaign_begun, tmp_path):
     """The campaign in a folder of its own."""
-    shutil.copytree(original.parent, tmp_path / "copy")
-    return tmp_path / "copy" / original.name
+    shutil.copytree(campaign_begun.parent, tmp_path / "copy")
+    return tmp_path / "copy" / campaign_begun.name
 
 
 @pytest.fixture
@@ -123,7 +111,7 @@ def test_a_deleted_manifest_costs_no_attempt(copied, call):
 
 
 @pytest.mark.parametrize("gone", ["runs", "a run folder", "its outputs", "its step file"])
-def test_finished_work_does_not_need_its_run_folders(gone, copied, call, original):
+def test_finished_work_does_not_need_its_run_folders(gone, copied, call):
     runs = copied.parent / "small" / "runs"
     (job, *_) = sorted(runs.glob("*/*/*"))
     if gone == "runs":

@@ -54,6 +54,7 @@ def test_every_folder_with_modules_is_listed():
     assert set(listed) == expected
 
 
+@pytest.mark.slow
 def test_every_module_imports_from_the_installed_wheel(wheel, tmp_path):
     install = [
         sys.executable,
