@@ -136,8 +136,8 @@ _TINY_MACE = MaceArchitecture(
     num_channels=16, max_L=0, max_ell=2, correlation=2, r_max=4.5, num_radial_basis=8, radial_MLP=(32, 32)
 )
 _TINY_MACE_TRAINING = MaceTraining(
-    epochs=45, batch_size=4, learning_rate=2e-2, ema_decay=0.99, stop_patience=15, energy_weight=10.0, huber_delta=0.2,
-    amsgrad=False, dtype="float32",
+    epochs=45, batch_size=4, learning_rate=2e-2, ema_decay=0.99, stop_patience=15, energy_weight=10.0,
+    stress_weight=1000.0, huber_delta=0.2, amsgrad=False, dtype="float32",
 )  # fmt: skip
 
 PRESETS: Mapping[ModelKind, Mapping[str, Settings]] = {
