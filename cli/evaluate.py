@@ -90,8 +90,11 @@ def evaluate(
     from ..potentials.evaluation.run import evaluate_model  # noqa: PLC0415
     from ..potentials.evaluation.settings import EvaluationSettings  # noqa: PLC0415
     from ..potentials.relaxation import RelaxSettings  # noqa: PLC0415
+    from ..stores.export.unfinished import MANIFEST  # noqa: PLC0415
     from .export import ProgressLine  # noqa: PLC0415
 
+    if (out / MANIFEST).exists():
+        raise ValueError(f"--out {out}: is a folder of something else ({MANIFEST}); give scores one of their own")
     data = ReferenceSet.open(dataset)
     settings = EvaluationSettings(
         side, _starts(start), rattle, seed, RelaxSettings(fmax=fmax, steps=steps), frames, structures, reference,
@@ -111,7 +114,8 @@ def evaluate(
     from ..potentials.evaluation.comparison import comparison_rows  # noqa: PLC0415
 
     rows = comparison_rows(done)
-    write_whole(out / COMPARISON, json.dumps(rows, indent=1) + "\n")
+    about = {"data_set": data.title, "side": side, "models": [scores.model for scores in done], "rows": rows}
+    write_whole(out / COMPARISON, json.dumps(about, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps([scores.model_dump(mode="json") for scores in done], indent=1))
     else:

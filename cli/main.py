@@ -54,7 +54,7 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv or not _can_be_mended(error):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = " ".join(_said(error).split()) or type(error).__name__
         if "--json" in sys.argv:
             with suppress(OSError):  # it may be what went wrong: a disk that is full
                 sys.stdout.write(json.dumps({"error": message}) + "\n")
@@ -62,6 +62,13 @@ def main() -> None:
         raise SystemExit(USER_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+
+
+def _said(error: Exception) -> str:
+    """An error's own words; of the system's with a file, the file first and no number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _can_be_mended(error: Exception) -> bool:

@@ -22,6 +22,7 @@ from .ordering_subject import (
     read_subject,
 )
 from .places import JsonOption
+from .wording import rehearsal_note
 
 if TYPE_CHECKING:
     from ..potentials.ordering_choice import OrderingChoice
@@ -87,6 +88,8 @@ def choose(
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
+        for engine in filter(rehearsal_note, potential.engines()):
+            typer.echo(f"{rehearsal_note(engine)}: the model was trained on numbers of {engine}")
         _show(found, subject.cell.formula_units, out)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..potentials.watching import Watcher
     from ..stores.model_documents import EpochDoc, ModelDoc, TargetScore
 
+_ORDER = ("energy", "forces", "stress", "magmoms", "charges")
 _FROM = "Begin from this model: a folder of ours, or for CHGNet 0.3.0, r2scan or a file of its trainer."
 _CONFIG = "YAML with fields under model: and training: that replace the preset's."
 
@@ -185,10 +186,17 @@ def errors_text(errors: Mapping[str, TargetScore]) -> str:
     from ..potentials.learning_curve import in_milli  # noqa: PLC0415 - numpy
 
     parts = []
-    for target, score in errors.items():
+    for target, score in sorted(errors.items(), key=lambda item: _ORDER.index(item[0])):
         value, unit = in_milli(score.mae, score.unit)
         parts.append(f"{target} {value:.3g} {unit}")
     return ", ".join(parts)
+
+
+def not_learned(doc: ModelDoc) -> str:
+    """Targets in which the model is no better than a constant."""
+    from ..potentials.baseline import no_better_than_a_constant  # noqa: PLC0415 - numpy
+
+    return ", ".join(no_better_than_a_constant(doc.errors, doc.baseline))
 
 
 def summary(doc: ModelDoc, folder: Path) -> list[str]:
@@ -200,6 +208,7 @@ def summary(doc: ModelDoc, folder: Path) -> list[str]:
         f"best of {counted(doc.n_epochs, 'epoch')}: {doc.best_epoch} ({doc.stopped})",
         f"MAE on {doc.data_set.n_valid} validation frames: {errors_text(doc.errors)}",
         *([f"of a constant in its place: {errors_text(doc.baseline)}"] if doc.baseline else []),
+        *([f"no better than a constant, so not learned: {missed}"] if (missed := not_learned(doc)) else []),
         f"model card: {folder / 'README.md'}",
     ]
 
@@ -210,7 +219,8 @@ def models(
     as_json: JsonOption = False,
 ) -> None:
     """List the models that a registry knows."""
-    from ..potentials.registry import REGISTRY_FILE, open_registry, registered  # noqa: PLC0415 - start-up
+    from ..potentials.model_folder import MODEL_FILE  # noqa: PLC0415 - start-up
+    from ..potentials.registry import REGISTRY_FILE, open_registry, registered  # noqa: PLC0415
 
     place = store or folder / REGISTRY_FILE
     if not place.exists():
@@ -225,5 +235,9 @@ def models(
         return
     for entry in entries:
         doc = entry.model
+        notes = [f"not learned: {missed}"] if (missed := not_learned(doc)) else []
+        if not (Path(entry.folder) / MODEL_FILE).is_file():
+            notes.append("folder without its model: moved, or its training goes on")
+        scored = f"scored on {counted(len(entry.scores), 'set')}"
         typer.echo(f"{entry.folder}  {doc.name}, {doc.preset}, {doc.data_set.engine}: {errors_text(doc.errors)}; "
-                   f"scored on {counted(len(entry.scores), 'set')}")  # fmt: skip
+                   f"{'; '.join([*notes, scored])}")  # fmt: skip

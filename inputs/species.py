@@ -240,11 +240,14 @@ def as_states(oxidation_states: ArrayLike | None, n_atoms: int, where: str = "st
     Raises
     ------
     ValueError
-        If there are not n_atoms of them, or one is neither whole nor NaN.
+        If there are not n_atoms of them, or one is no number or neither whole nor NaN.
     """
     if oxidation_states is None:
         return np.full(n_atoms, np.nan)
-    states = np.asarray(oxidation_states, dtype=float)
+    try:
+        states = np.asarray(oxidation_states, dtype=float)
+    except (TypeError, ValueError) as err:
+        raise ValueError(f"{where}: oxidation states are no numbers ({err}); give whole numbers, e.g. 3") from err
     if states.shape != (n_atoms,):
         raise ValueError(f"{where}: oxidation states have shape {states.shape} where {n_atoms} atoms need ({n_atoms},)")
     lost = np.flatnonzero(np.isin(states, _NAN_OF_INTEGERS))

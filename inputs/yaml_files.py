@@ -94,6 +94,12 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     return content
 
 
+def _short(value: Any) -> str:
+    """What was given, by its beginning where it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
 def first_problem(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """The finding that explains most, as one line: where, what, and the value given.
 
@@ -114,7 +120,7 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "model_type" and model is not None:
         return f"{where}: {_fields_wanted(first['input'], model_at(model, where.split('.')))}"
-    value = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
+    value = "" if first["type"] in ("missing", "value_error") else f" (got {_short(first['input'])})"
     return f"{where}: {message}{value}" if where else f"{message}{value}"
 
 

@@ -7,7 +7,7 @@ nothing of the target but its means; frames near a minimum have small forces, so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,11 @@ def about_group_means(values: FloatArray, groups: ArrayLike) -> FloatArray:
     means = np.divide(sums, count, out=np.full(len(count), np.nan), where=count > 0)
     found: FloatArray = values - means[place]
     return found
+
+
+def no_better_than_a_constant(errors: Mapping[str, TargetScore], baseline: Mapping[str, TargetScore]) -> list[str]:
+    """Targets of which a model has learned nothing: its mean absolute error is no smaller than the constant's."""
+    return [target for target, score in errors.items() if target in baseline and score.mae >= baseline[target].mae]
 
 
 def baseline_of_frames(frames: Sequence[Frame], species_map: SpeciesMap) -> dict[str, TargetScore]:

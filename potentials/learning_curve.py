@@ -29,6 +29,7 @@ def draw_learning_curve(
     baseline : errors of constants, drawn as a level.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     targets = list(history[0].errors)
     figure = Figure(figsize=(3.2 * (len(targets) + 1), 2.8), layout="constrained")
@@ -47,7 +48,10 @@ def draw_learning_curve(
             panel.legend(frameon=False, fontsize=7)
         panel.set_ylabel(f"{target}, MAE ({shown[0][1]})")
     for panel in panels:
-        panel.set_yscale("log")
+        low, high = panel.dataLim.intervaly
+        if low > 0 and high / low > 10:  # a logarithmic axis of less than a decade has no round ticks
+            panel.set_yscale("log")
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.set_xlabel("epoch")
         panel.axvline(best, color="#c0504d", linewidth=0.8, linestyle=":")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ase.data import chemical_symbols
-
 from ..stores.model_documents import ModelDoc
+from .baseline import no_better_than_a_constant
 from .learning_curve import in_milli
 from .model_folder import CURVE_FILE, LOG_FILE
 from .species import species_names
@@ -42,8 +41,7 @@ def model_card(doc: ModelDoc) -> str:
         f"![learning curve]({CURVE_FILE})",
         "## Errors on the validation frames",
         _errors(doc),
-        "The constant is the composition's mean energy, zero force and stress, the species' mean moment and charge. A "
-        "model that is no better has not learned that target.",
+        _verdict(doc),
         "## Use",
         _USE,
         "## Versions",
@@ -63,7 +61,7 @@ def _species(doc: ModelDoc) -> list[str]:
         if number in doc.species
     ]
     energies = ", ".join(
-        f"{chemical_symbols[number]} ({number}) {energy:.4f}"
+        f"{species_names([number], doc.species_map)} ({number}) {energy:.4f}"
         for number, energy in sorted(doc.reference_energies.items())
         if number in doc.species
     )
@@ -74,6 +72,12 @@ def _species(doc: ModelDoc) -> list[str]:
         "\n".join(["| charge state | atomic number in the model |", "| --- | --- |", *rows]),
         f"Reference energies, eV per atom, charge states tied: {energies}.",
     ]
+
+
+def _verdict(doc: ModelDoc) -> str:
+    said = "The constant is the composition's mean energy, zero force and stress, the species' mean moment and charge."
+    missed = no_better_than_a_constant(doc.errors, doc.baseline)
+    return said + (f" **No better than a constant, so not learned: {', '.join(missed)}.**" if missed else "")
 
 
 def _errors(doc: ModelDoc) -> str:

@@ -49,7 +49,7 @@ def read_model(folder: Path) -> ModelDoc:
     try:
         doc = ModelDoc.model_validate_json(text)
     except ValidationError as err:
-        raise ValueError(f"{path}: {first_problem(err)}") from err
+        raise ValueError(f"{path}: is damaged ({first_problem(err)}); copy the whole folder again") from err
     weights = folder / doc.weights
     if not weights.is_file():
         raise ValueError(f"{folder}: its weights, {doc.weights}, are missing; copy the whole folder")

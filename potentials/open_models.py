@@ -18,6 +18,7 @@ from ase.calculators.calculator import Calculator
 
 from .calculator import ChargeStateCalculator
 from .cpainn.calculator import CPaiNNCalculator
+from .devices import check_device
 from .labelling import StateSource
 from .model_folder import open_calculator, read_model
 from .species import LARGEST_NUMBER, OXIDATION_STATE, SpeciesMap
@@ -60,6 +61,7 @@ class ModelChoice:
 
     def open(self, states: str | StateSource = OXIDATION_STATE) -> ChargeStateCalculator:
         """The calculator; errors as `open_models`."""
+        check_device(self.device)
         models, species_map = open_models(self.names, self.device, self.dtype)
         chosen = species_map if self.species_map is None else SpeciesMap.shipped(self.species_map)
         return ChargeStateCalculator(models, chosen, states)

@@ -108,13 +108,16 @@ def relax_atoms(
     wanted = settings or RelaxSettings()
     here = (atoms if started is None else started.atoms).copy()
     here.calc = calculator
-    volume = atoms.get_volume() if wanted.relax_cell else 0.0
+    boundless = wanted.relax_cell and atoms.cell.rank < 3
+    volume = atoms.get_volume() if wanted.relax_cell and not boundless else 0.0
     descent = _Descent(here, wanted, checkpoint, volume)
     if started is not None:
         descent.n_steps, descent.optimiser = started.n_steps, started.optimiser
     before, start_energy = time.process_time(), None
     evaluations = getattr(calculator, "n_evaluations", 0)
     try:
+        if boundless:
+            raise ValueError("has no cell of three vectors to relax; give it one, or keep the cell fixed")
         start_energy = float(here.get_potential_energy())
         state, reason = descent.run()
         results = _results(here, wanted.relax_cell)

@@ -14,6 +14,7 @@ from ..inputs.whole_files import written_whole
 from .labelling import atoms_from_structure
 from .relax_many import RelaxJob
 from .relaxation import Relaxation
+from .species import OXIDATION_STATE
 
 DECORATED = (".cif", ".mcif", ".vasp", ".json", ".yaml")
 """Read by pymatgen, which keeps decorated species; everything else by ASE, which keeps arrays."""
@@ -54,6 +55,9 @@ def _jobs_of(path: Path) -> list[RelaxJob]:
     several = len(images) > 1
     for atoms in images:
         atoms.calc = None
+        states = atoms.arrays.get(OXIDATION_STATE)
+        if states is not None and states.dtype.kind not in "biuf":
+            raise ValueError(f"{path}: the array {OXIDATION_STATE} holds {str(states[0])!r}; give numbers, e.g. 3")
     return [RelaxJob(f"{path.stem}:{n}" if several else path.stem, atoms) for n, atoms in enumerate(images)]
 
 

@@ -96,6 +96,7 @@ def train_model(request: TrainingRequest, watcher: Watcher | None = None) -> Mod
         If something cannot be written.
     """
     watcher = watcher or Watcher()
+    _check_device(request)
     source = open_set(request.data_set)
     species_map = choose_species_map(source, request.charge_states, request.species_map)
     parent = open_parent(request)
@@ -117,6 +118,12 @@ def train_model(request: TrainingRequest, watcher: Watcher | None = None) -> Mod
     _write_papers(request.out, doc, outcome.history)
     write_model(request.out, doc)
     return doc
+
+
+def _check_device(request: TrainingRequest) -> None:
+    from .devices import check_device  # noqa: PLC0415 - torch
+
+    check_device(request.settings.training.device)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io import iread
+from ase.io.formats import UnknownFileTypeError
 from pydantic import ValidationError
 
 from ..inputs.yaml_files import first_problem
@@ -203,10 +204,14 @@ def _check_files(source: SourceSet, name: str, side: Side) -> None:
 
 
 def _from_xyz(folder: Path, side: Side, species_map: SpeciesMap) -> Iterator[tuple[str, Atoms]]:
-    for index, atoms in enumerate(iread(folder / f"{side}.xyz", index=":")):
-        if folder.name == "mace":
-            atoms.numbers = species_map.decode(atoms.numbers)[0]
-        yield f"{side} frame {index + 1} ({atoms.info.get('frame_id')})", atoms
+    path = folder / f"{side}.xyz"
+    try:
+        for index, atoms in enumerate(iread(path, index=":")):
+            if folder.name == "mace":
+                atoms.numbers = species_map.decode(atoms.numbers)[0]
+            yield f"{side} frame {index + 1} ({atoms.info.get('frame_id')})", atoms
+    except UnknownFileTypeError as err:
+        raise ValueError(f"{path}: holds no frames ({err}); export the set again") from err
 
 
 def _from_parquet(folder: Path, side: Side, species_map: SpeciesMap) -> Iterator[tuple[str, Atoms]]:

@@ -71,7 +71,7 @@ def refuse_unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path
     if unlike:
         told = ", ".join(f"{key} ({_short(theirs.get(key))} there, {_short(ours.get(key))} now)" for key in unlike)
         raise ValueError(
-            f"{path}: is of another training: {told} differ; give another folder, or remove it to start anew"
+            f"{path}: is of another training: {told} differ; give another folder, or remove {path.parent} to start anew"
         )
 
 

@@ -63,6 +63,17 @@ def converged(done: Sequence[RelaxedCase]) -> list[RelaxedCase]:
     return [found for found in done if found.result.state == "converged"]
 
 
+def unconverged(start: Start, done: Sequence[RelaxedCase]) -> dict[str, int]:
+    """How many relaxations from a start are not scored, and how many of them leave their host without a hull."""
+    lost = [found for found in done if found.result.state != "converged"]
+    ends = [found for found in lost if not found.case.mixed]
+    counts = {
+        f"mixed structures whose relaxation did not converge, {start} start": len(lost) - len(ends),
+        f"end members whose relaxation did not converge, so that they are in no hull, {start} start": len(ends),
+    }
+    return {reason: count for reason, count in counts.items() if count}
+
+
 def rankings(start: Start, done: Sequence[RelaxedCase], reference: str | None) -> list[Ranking]:
     """One per working-ion ordering, and one per composition where that holds several of them."""
     groups: dict[str, list[RelaxedCase]] = defaultdict(list)

@@ -14,7 +14,7 @@ from .errors import Predictions, error_scores
 from .frames import predict_frames
 from .reached import reached_orderings
 from .reference import ReferenceSet
-from .relaxed import achieved, hulls, judge_moments, rankings, relax_cases
+from .relaxed import achieved, hulls, judge_moments, rankings, relax_cases, unconverged
 from .scores import ModelScores
 from .settings import EvaluationSettings, Report
 
@@ -60,10 +60,11 @@ def evaluate_model(
     found: dict[str, int] = {}
     cases = _limited(ordering_cases(data, sides, told.host, found), told.structures)
     left_out.update(found)
+    _check_reference(cases, told.reference)
     relaxed = {
         start: relax_cases(cases, start, choice, place / "relaxations", told, left_out, report) for start in told.starts
     }
-    _check_reference(cases, told.reference)
+    left_out.update({reason: n for start, done in relaxed.items() for reason, n in unconverged(start, done).items()})
     judged = {
         start: None if told.judge is None else judge_moments(done, told.judge, folder / "judged", told.workers)
         for start, done in relaxed.items()

@@ -92,6 +92,8 @@ def test_relax_reads_states_from_a_cif_with_charges_and_from_moments(
         (["--model", "MODEL", "--out", "out", "--dtype", "half"], "choose float32 or float64"),
         (["--model", "MODEL", "--out", "out", "--states", "valence"], "has no array 'valence'"),
         (["--model", "MODEL", "--out", "out", "--states", "magmoms"], "needs --couple"),
+        (["--model", "MODEL", "--out", "out", "--device", "tpu"], "device 'tpu': torch cannot use it here"),
+        (["--model", "MODEL", "--out", "start.extxyz/out"], "start.extxyz/out/relaxations: Not a directory"),
     ],
 )
 def test_relax_refuses_what_it_cannot_do_in_one_line(refused, structures, model, tmp_path, monkeypatch, options, words):
@@ -116,6 +118,23 @@ def test_a_model_that_cannot_be_opened_leaves_no_folder(refused, structures, mod
     damaged.write_bytes(model.read_bytes()[:500])
     refused("relax", structures, "--model", damaged, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_structure_without_a_cell_fails_alone_and_labels_of_text_are_refused(
+    call, refused, structures, model, tmp_path
+):
+    whole, other = ase.io.read(structures, index=":")
+    other.set_cell(None)
+    other.pbc = False
+    ase.io.write(tmp_path / "both.extxyz", [whole, other])
+    answer = call("relax", tmp_path / "both.extxyz", "--model", model, "--out", tmp_path / "out", "--fmax", 1000)
+    assert answer.code == 1
+    assert "1 converged, 1 failed" in answer.out
+    assert "has no cell of three vectors to relax" in " ".join(answer.out.split())
+    whole.arrays["oxidation_state"] = np.array(["a"] * len(whole))
+    ase.io.write(tmp_path / "text.extxyz", whole)
+    words = refused("relax", tmp_path / "text.extxyz", "--model", model, "--out", tmp_path / "text")
+    assert "text.extxyz: the array oxidation_state holds 'a'; give numbers, e.g. 3" in words
 
 
 def test_files_that_are_no_structures_are_refused(refused, model, tmp_path):
@@ -157,8 +176,13 @@ def test_evaluate_puts_models_side_by_side_and_writes_scores_and_plots(call, mod
     scores = json.loads((tmp_path / "scores/model.pt/scores.json").read_text())
     assert scores["document"] == "ModelScores"
     assert (tmp_path / "scores/plain.pt/parity.svg").is_file()
-    rows = json.loads((tmp_path / "scores/comparison.json").read_text())
-    assert next(row["values"] for row in rows if row["score"] == "energy MAE, meV/atom")[0] == 0
+    compared = json.loads((tmp_path / "scores/comparison.json").read_text())
+    assert compared["models"] == ["model.pt", "plain.pt"]
+    assert next(row["values"] for row in compared["rows"] if row["score"] == "energy MAE, meV/atom")[0] == 0
+    lost = ("evaluate", model, "--dataset", data, "--out", tmp_path / "lost", "--fmax", 1e-6, "--steps", 0)
+    answer = call(*lost, "--start", "ideal", "--structures", 1)
+    assert "left out: 1  mixed structures whose relaxation did not converge, ideal start" in answer.out
+    assert "end members whose relaxation did not converge, so that they are in no hull, ideal start" in answer.out
 
 
 def test_names_of_models_give_way_to_numbers_where_it_is_narrow(capsys, monkeypatch):
@@ -212,6 +236,8 @@ def test_evaluate_refuses_in_one_line(refused, model, tmp_path):
     assert "is no data set" in refused("evaluate", model, *there)
     (tmp_path / "manifest.json").write_text('{"counts": {"test": 3}, "formats": {}}')
     assert "choose ideal, rattled, first" in refused("evaluate", model, *there, "--start", "cold")
+    words = refused("evaluate", model, "--dataset", tmp_path, "--out", tmp_path)
+    assert "is a folder of something else (manifest.json); give scores one of their own" in words
 
 
 @pytest.fixture
@@ -229,6 +255,7 @@ def rehearsed(model, tmp_path):
         model_id="cpainn-0", kind="cpainn", preset="tiny", charge_states=True, species_map=species_map,
         species=[8, 11, 15, 26, 31], data_set=data, config={}, seed=0, reference_energies={}, n_parameters=1,
         n_epochs=1, best_epoch=1, stopped="1 epochs done", errors={"forces": error}, seconds=1.0, versions={},
+        baseline={"forces": error},
         made=datetime.now(tz=UTC), weights_sha256=sha256_of(folder / "model.pt"),
     )  # fmt: skip
     write_model(folder, doc)
@@ -249,5 +276,7 @@ def test_what_a_model_of_the_rehearsal_says_is_marked_as_such(call, structures, 
     stores = open_registry(rehearsed)
     register(stores, rehearsed)
     stores.close()
-    listed = call("models", tmp_path)
-    assert "cpainn with charge states, tiny, rehearsal:chgnet: forces 40 meV/Å; scored on 0 sets" in listed.out
+    about = "cpainn with charge states, tiny, rehearsal:chgnet: forces 40 meV/Å; not learned: forces; "
+    assert about + "scored on 0 sets" in call("models", tmp_path).out
+    (rehearsed / "model.json").rename(rehearsed / "another.json")
+    assert about + "folder without its model: moved, or its training goes on" in call("models", tmp_path).out

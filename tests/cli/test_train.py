@@ -49,6 +49,19 @@ def test_a_model_is_trained_registered_and_listed(data_set, small, tmp_path, cal
     assert "cpainn with charge states, tiny, vasp" in call("models", tmp_path / "models").out
 
 
+def test_a_damaged_document_of_a_model_is_told_in_short(data_set, small, tmp_path, call, refused):
+    out = tmp_path / "one"
+    arguments = ["train", "cpainn", "--dataset", data_set, "--out", out, "--preset", "tiny", "--config", small,
+                 "--epochs", 1]  # fmt: skip
+    assert call(*arguments).code == 0
+    (out / "model.json").write_text((out / "model.json").read_text()[:-30])
+    words = refused(*arguments)
+    assert f"{out / 'model.json'}: is damaged (Invalid JSON" in words
+    assert words.endswith("; copy the whole folder again")
+    assert len(words) < 500
+    assert f"or remove {out} to start anew" in refused(*arguments, "--seed", 7)
+
+
 def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_training_goes_on_afterwards(
     data_set, small, tmp_path, refused, call, monkeypatch
 ):
@@ -81,6 +94,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_training_goes_on_afterw
         (["mace", "--dataset", "set", "--out", "x", "--learning-rate", "-1"], "training.learning_rate"),
         (["mace", "--dataset", "set", "--out", "x", "--from", "y"], "y: holds no trained model"),
         (["mace", "--dataset", "set", "--out", "x", "--species-map", "mine"], "unknown species map 'mine'"),
+        (["mace", "--dataset", "set", "--out", "x", "--device", "tpu"], "device 'tpu': torch cannot use it here"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments, said, data_set, tmp_path, monkeypatch, refused):

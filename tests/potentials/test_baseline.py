@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="frames to learn from are torch's")
 
-from valenceflow.potentials.baseline import about_group_means, baseline_of_frames
+from valenceflow.potentials.baseline import about_group_means, baseline_of_frames, no_better_than_a_constant
 from valenceflow.potentials.cpainn.frames import frame_from_atoms
 from valenceflow.potentials.species import SpeciesMap
+from valenceflow.stores.model_documents import TargetScore
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.floats(-1e3, 1e3), st.just(np.nan))), min_size=1))
@@ -20,6 +21,16 @@ def test_differences_sum_to_zero_in_each_group_and_leave_gaps(pairs):
     for group in set(groups):
         mine = found[groups == group]
         assert np.nansum(mine) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_was_not_learned_is_named():
+    scores = {
+        name: TargetScore(mae=mae, unit="x") for name, mae in {"energy": 2.0, "forces": 1.0, "stress": 1.0}.items()
+    }
+    constants = {name: TargetScore(mae=1.5, unit="x") for name in ("energy", "forces")}
+    assert no_better_than_a_constant(scores, constants) == ["energy"]
+    assert no_better_than_a_constant(constants, constants) == ["energy", "forces"]
+    assert no_better_than_a_constant(scores, {}) == []
 
 
 def labelled(atoms, energy, force, moments):
