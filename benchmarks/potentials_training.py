@@ -51,7 +51,7 @@ def chgnet_run(frames: list[Frame], species_map: SpeciesMap, folder: Path, epoch
     model = initial_model(settings, species_map, None)
     run = Run(model, settings, frames, frames[:2], Watcher())
     set_references(run, species_map, from_scratch=True)
-    keeper = Keeper(folder, {}, species_map, (8, 11, 15, 26, 84))
+    keeper = Keeper(folder, {}, species_map, (8, 11, 15, 26, 84), "m" in run.targets)
 
     def epoch() -> None:
         run.epoch()
