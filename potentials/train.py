@@ -165,6 +165,11 @@ def open_parent(request: TrainingRequest) -> Parent | None:
                 f"--from {folder}: give the folder of a model that `valenceflow train` made; files of other programs "
                 "are pickles, and reading one runs whatever it holds"
             )
+        if not folder.exists():
+            raise ValueError(
+                f"--from {folder}: no such folder; {request.kind} begins from the folder of a model that `valenceflow "
+                "train` made"
+            )
         doc = read_model(folder)
         if doc.kind != request.kind:
             raise ValueError(f"--from {folder}: holds a {doc.kind}, not a {request.kind}")

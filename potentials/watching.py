@@ -60,7 +60,7 @@ def reason_to_stop(history: Sequence[EpochDoc], epochs: int, patience: int) -> s
     """Why a training is over; empty while it is not."""
     done = len(history)
     if done >= epochs:
-        return f"{done} epochs done"
+        return f"{done} epoch{'s' * (done != 1)} done"
     if done - best_of(history) >= patience:
-        return f"no better validation loss in {patience} epochs"
+        return f"no better validation loss in {patience} epoch{'s' * (patience != 1)}"
     return ""

@@ -24,7 +24,7 @@ import torch
 
 from ..reference_energies import fit_reference_energies, mean_energy
 from ..species import SpeciesMap
-from ..watching import TrainingDivergedError, Watcher
+from ..watching import TrainingDivergedError, Watcher, reason_to_stop
 from .checkpoint import HEADS, TrainedModel, save_model
 from .frames import Frame, frames_hash
 from .losses import TARGETS, count_labels
@@ -294,12 +294,8 @@ def _about(identity: dict[str, Any], state: TrainingState) -> dict[str, Any]:
 
 
 def _reason_to_stop(state: TrainingState, settings: TrainingSettings) -> str:
-    done = len(state.history)
-    if done >= settings.epochs:
-        return f"{done} epochs done"
-    if done - state.best_epoch >= settings.stop_patience:
-        return f"no better validation loss in {settings.stop_patience} epochs"
-    return ""
+    history = [record.document() for record in state.history]
+    return reason_to_stop(history, settings.epochs, settings.stop_patience)
 
 
 class _Run:

@@ -254,7 +254,7 @@ def rehearsed(model, tmp_path):
     doc = ModelDoc(
         model_id="cpainn-0", kind="cpainn", preset="tiny", charge_states=True, species_map=species_map,
         species=[8, 11, 15, 26, 31], data_set=data, config={}, seed=0, reference_energies={}, n_parameters=1,
-        n_epochs=1, best_epoch=1, stopped="1 epochs done", errors={"forces": error}, seconds=1.0, versions={},
+        n_epochs=1, best_epoch=1, stopped="1 epoch done", errors={"forces": error}, seconds=1.0, versions={},
         baseline={"forces": error},
         made=datetime.now(tz=UTC), weights_sha256=sha256_of(folder / "model.pt"),
     )  # fmt: skip

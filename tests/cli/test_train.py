@@ -92,7 +92,10 @@ def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_training_goes_on_afterw
         (["mace", "--dataset", "set", "--out", "x", "--preset", "huge"], "unknown preset 'huge' of mace"),
         (["mace", "--dataset", "set", "--out", "x", "--config", "none.yaml"], "none.yaml: not readable"),
         (["mace", "--dataset", "set", "--out", "x", "--learning-rate", "-1"], "training.learning_rate"),
-        (["mace", "--dataset", "set", "--out", "x", "--from", "y"], "y: holds no trained model"),
+        (
+            ["mace", "--dataset", "set", "--out", "x", "--from", "y"],
+            "y: no such folder; mace begins from the folder of a model",
+        ),
         (["mace", "--dataset", "set", "--out", "x", "--species-map", "mine"], "unknown species map 'mine'"),
         (["mace", "--dataset", "set", "--out", "x", "--device", "tpu"], "device 'tpu': torch cannot use it here"),
     ],

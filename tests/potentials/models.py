@@ -81,7 +81,7 @@ def model_doc(folder, kind, species_map, **changes):
     fields = {
         "model_id": f"{kind}0", "kind": kind, "preset": "tiny", "charge_states": species_map.knows_charge_states,
         "species_map": species_map, "species": sorted(REFERENCES), "data_set": data, "config": {}, "seed": 0,
-        "reference_energies": REFERENCES, "n_parameters": 1, "n_epochs": 1, "best_epoch": 1, "stopped": "1 epochs done",
+        "reference_energies": REFERENCES, "n_parameters": 1, "n_epochs": 1, "best_epoch": 1, "stopped": "1 epoch done",
         "errors": {}, "seconds": 0.0, "versions": {}, "made": datetime.now(tz=UTC),
         "weights_sha256": sha256_of(folder / WEIGHTS_FILE),
     }  # fmt: skip

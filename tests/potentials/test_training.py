@@ -192,7 +192,7 @@ def test_a_training_that_lost_its_patience_goes_on_where_more_is_asked_for(data_
     )
     short = train_model(impatient)
     assert short.n_epochs < 8
-    assert short.stopped == "no better validation loss in 1 epochs"
+    assert short.stopped == "no better validation loss in 1 epoch"
     assert train_model(impatient) == short
     patient = request(
         "cpainn", data_set, tmp_path / "model", epochs=8, learning_rate=0.1, ema_decay=None, stop_patience=8
