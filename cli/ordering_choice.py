@@ -22,7 +22,7 @@ from .ordering_subject import (
     read_subject,
 )
 from .places import JsonOption
-from .wording import rehearsal_note
+from .wording import trained_on_rehearsals
 
 if TYPE_CHECKING:
     from ..potentials.ordering_choice import OrderingChoice
@@ -88,8 +88,8 @@ def choose(
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        for engine in filter(rehearsal_note, potential.engines()):
-            typer.echo(f"{rehearsal_note(engine)}: the model was trained on numbers of {engine}")
+        for words in trained_on_rehearsals(potential.engines()):
+            typer.echo(words)
         _show(found, subject.cell.formula_units, out)
 
 

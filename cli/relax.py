@@ -109,10 +109,10 @@ def _show(rows: Sequence[dict[str, Any]], out: Path | None, engines: Sequence[st
 
     from ..potentials.species import OXIDATION_STATE  # noqa: PLC0415
     from .tables import plain_table  # noqa: PLC0415
-    from .wording import rehearsal_note  # noqa: PLC0415
+    from .wording import trained_on_rehearsals  # noqa: PLC0415
 
-    for engine in filter(rehearsal_note, engines):
-        typer.echo(f"{rehearsal_note(engine)}: the model was trained on numbers of {engine}")
+    for line in trained_on_rehearsals(engines):
+        typer.echo(line)
     table = plain_table()
     for name in ("name", "state", "energy, eV", "max force, eV/A", "steps", "evaluations", "reason"):
         table.add_column(name)

@@ -24,7 +24,7 @@ from ..search.setup import SearcherChoice, plain_space
 from ..search.space import Charges, Kind, SearchSpace
 from .ordering_subject import CAMPAIGNS, Subject, read_subject
 from .tables import plain_table
-from .wording import rehearsal_note
+from .wording import trained_on_rehearsals
 
 ELECTROSTATICS = "electrostatics"
 SUBJECT = "subject.json"
@@ -195,8 +195,8 @@ def potential(
         )
     told = (options["device"], options["dtype"], "elements" if plain else None, options["batch_atoms"])
     model = ModelChoice(tuple(names), *told)
-    for engine in filter(rehearsal_note, model.engines()):
-        typer.echo(f"{rehearsal_note(engine)}: the model was trained on numbers of {engine}", err=True)
+    for line in trained_on_rehearsals(model.engines()):
+        typer.echo(line, err=True)
     known = charges or (ELECTROSTATICS if model.open().species_map.knows_charge_states else "free")
     evaluator = RelaxingEvaluator(
         subject.cell,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..stores.relations import LOST_ORDERING as LOST_ORDERING
@@ -20,6 +21,13 @@ class Exact(str):
     """A line that is never broken by us, so that a path or command in it can be copied whole."""
 
     __slots__ = ()
+
+
+def trained_on_rehearsals(engines: Iterable[str]) -> list[str]:
+    """A line for each engine of a model's training that is no DFT."""
+    return [
+        f"{rehearsal_note(one)}: the model was trained on numbers of {one}" for one in engines if rehearsal_note(one)
+    ]
 
 
 def counted(number: int, what: str, plural: str | None = None) -> str:

@@ -35,7 +35,7 @@ def read_jobs(paths: Sequence[Path]) -> list[RelaxJob]:
     jobs: list[RelaxJob] = []
     for path in paths:
         if not path.is_file():
-            raise ValueError(f"{path}: is {'a folder' if path.is_dir() else 'no such file'}; name files of structures")
+            raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; name files of structures")
         jobs += _jobs_of(path)
     if not jobs:
         raise ValueError("no structure was given; name at least one file")

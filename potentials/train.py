@@ -109,7 +109,7 @@ def train_model(request: TrainingRequest, watcher: Watcher | None = None) -> Mod
     training = read_frames(source, "train", species_map, watcher.on_stage)
     validation = read_frames(source, "valid", species_map, watcher.on_stage)
     species = _species_of(training, validation, species_map)
-    (request.out / MODEL_FILE).unlink(missing_ok=True)  # of fewer epochs; until it is finished anew
+    (request.out / MODEL_FILE).unlink(missing_ok=True)  # of the shorter training; until it is finished anew
     baseline = baseline_of_frames(validation, species_map)
     watcher.on_baseline(baseline)
     log = _Log(request.out / LOG_FILE, watcher)

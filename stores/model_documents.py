@@ -77,7 +77,7 @@ class ModelDoc(_Document):
     errors: dict[str, TargetScore] = Field(description="on the validation frames, of the best epoch")
     baseline: dict[str, TargetScore] = Field(
         default_factory=dict,
-        description="errors of constants on the same frames (`potentials.baseline`); empty in models of before 0.1",
+        description="errors of constants on the same frames (`potentials.baseline`); empty in older models",
     )
     seconds: float = Field(description="wall time of all epochs")
     versions: dict[str, str] = Field(description="package -> version that trained it")
