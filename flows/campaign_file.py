@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..inputs.charge_states import RedoxCouple, get_couple
 from ..inputs.fractions import read_fraction
 from ..inputs.hosts import DEFAULT_SYMPREC, Host, get_host, host_from_cif, host_names
+from ..inputs.incar_tags import TagValue
 from ..inputs.protocol import Protocol, load_protocol
 from ..inputs.supercells import HostSupercell, supercell_matrix
 from ..inputs.vasp_sets import DEFAULT_PROTOCOL
@@ -75,7 +76,7 @@ class LaunchChoice(_Strict):
     """How the campaign runs; nothing here changes an energy."""
 
     workers: int = Field(default=1, ge=1, le=1024, description="processes, each running one configuration at a time")
-    incar: dict[str, bool | int | float | str] = Field(
+    incar: dict[str, TagValue] = Field(
         default_factory=dict, description="INCAR tags that change no energy: NCORE, KPAR, NSIM, ..."
     )
     max_continuations: int = Field(default=5, ge=0, description="how often a relaxation goes on from its CONTCAR")

@@ -76,7 +76,7 @@ class OrderingChooser:
             (space.member(bits), "file") for bits in self._working_files.values() if bits.sum() == n_working
         ]
         selection = choice.selection("working_ion.orderings.", f"{n_working} {self.campaign.file.ion}")
-        self.check_number(selection.sample + selection.lowest, "working_ion.orderings")
+        self.check_number(min(selection.sample + selection.lowest, space.distinct), "working_ion.orderings")
         return select(space, selection, given, self._find_lowest)
 
     def charges(self, working: Bits, n_high: int) -> list[ChargeOrdering]:
@@ -91,7 +91,7 @@ class OrderingChooser:
             self.check_number(space.distinct, f"charge: all at one {self.campaign.file.ion} ordering")
         given = [*self._given(space, self._references, "reference"), *self._given(space, self._charge_files, "file")]
         selection = choice.selection("charge.", f"{n_high} {self.campaign.couple.element} high states")
-        self.check_number(selection.sample + selection.lowest, "charge")
+        self.check_number(min(selection.sample + selection.lowest, space.distinct), "charge")
         chosen = select(space, selection, given, self._find_lowest)
         return [ChargeOrdering(one.member.bits, one.member.multiplicity, one.strata) for one in chosen]
 

@@ -6,9 +6,22 @@ Used by `protocol` (what its YAML may hold) and `override_guard` (what an overri
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-TagValue: TypeAlias = bool | int | float | str
+from pydantic import BeforeValidator
+
+
+def _one_value(value: Any) -> Any:
+    """Refuse a list or mapping in words of VASP: pydantic would say that it is no valid boolean."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"{value!r} is not one number, word or true/false; lists by site or element (MAGMOM, LDAUU) are written from "
+        "the charge states: leave them out"
+    )
+
+
+TagValue: TypeAlias = Annotated[bool | int | float | str, BeforeValidator(_one_value)]
 
 # Tags that every protocol writes itself: left out, VASP's or a library's default would decide them silently.
 REQUIRED_TAGS = (

@@ -48,6 +48,8 @@ def test_a_space_that_nobody_can_plan_is_refused_at_once_with_its_size(plan):
         plan(supercell=[1, 3, 2], working_ion=sodium("2/3"))
     with pytest.raises(ValueError, match="charge: all at one Na ordering asks for"):
         plan(supercell=[1, 3, 2], working_ion=sodium("2/3", sample=1))
+    with pytest.raises(ValueError, match="charge asks for 60,000 configurations"):
+        plan(supercell=[1, 3, 2], working_ion=sodium("2/3", sample=1, seed=1), charge={"sample": 60_000, "seed": 1})
 
 
 def test_multiplicities_add_up_to_every_arrangement(plan):
@@ -298,7 +300,7 @@ def test_charge_orderings_are_taken_from_files(plan, reference):
         ({"lowest": 0}, "charge.lowest"),
         ({"lowest": 3, "by": "magic"}, "charge.by"),
         ({"lowest": 99}, r"charge\.lowest = 99 but only \d+ orderings of 2 Fe high states are distinct"),
-        ({"sample": 2_000_000}, "asks for 2,000,000 configurations"),
+        ({"sample": 2_000_000}, r"charge\.sample = 2000000 but only \d+ orderings of 2 Fe high states are distinct"),
     ],
     ids=str,
 )
