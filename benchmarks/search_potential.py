@@ -10,7 +10,6 @@ this table: what counts is the number of distinct orderings evaluated up to and 
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -103,8 +102,6 @@ def main() -> None:
     parser.add_argument("--fmax", type=float, default=0.01, help="of the relaxations, eV/A; the paper's is 0.01")
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
-    # Of the cell filter's matrix logarithm, whose errors are 1e-13.
-    warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
     cell = HostSupercell.build(get_host("olivine-NaFePO4"), options.supercell)
     table = relaxed(cell, options.fraction, ModelChoice((options.model,)), options.fmax, options.to)
     failed = sum(not np.isfinite(one.energy) for one in table.evaluations.values())

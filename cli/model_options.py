@@ -52,6 +52,17 @@ def chosen_model(
 
     if not names:
         raise ValueError(f"say --model: the folder of a trained model, or {PRETRAINED}")
+    return ModelChoice(tuple(names), device, checked_precision(dtype), batch_atoms=batch_atoms)
+
+
+def checked_precision(dtype: str | None) -> str | None:
+    """The precision that was asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such one.
+    """
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"--dtype {dtype!r}: choose float32 or float64")
-    return ModelChoice(tuple(names), device, dtype, batch_atoms=batch_atoms)
+    return dtype

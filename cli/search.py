@@ -71,10 +71,10 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Setting of the searcher, e.g. population=50; repeat it.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of all that is random.")] = 0,
     at_most: Annotated[int | None, typer.Option(min=1, help="Evaluations at most.", show_default=False)] = None,
     workers: WorkersOption = 1,
-    fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force of a relaxed structure, eV/A.")] = 0.01,
+    fmax: Annotated[float, typer.Option(min=1e-6, max=10, help="Largest force of a relaxed structure, eV/A.")] = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation before giving up.")] = 1000,
     moments_of: Annotated[
         str | None,
@@ -95,7 +95,8 @@ def run(
     Nothing is evaluated twice, and the same command goes on after a kill. What comes out is the best found.
     """
     from ..search.setup import SearcherChoice  # noqa: PLC0415 - numpy
-    from .search_run import SubjectOptions, asked_space, electrostatic, potential, search  # noqa: PLC0415 - pymatgen
+    from .search_run import asked_space, check_charges, electrostatic, potential, search  # noqa: PLC0415 - pymatgen
+    from .search_subject import SubjectOptions  # noqa: PLC0415
 
     if to is None:
         raise ValueError("say where the search is kept: --to FOLDER")
@@ -106,6 +107,7 @@ def run(
     )
     subject = subject_options.read()
     nested = orderings == "both" and searcher == "hybrid"
+    check_charges(charges, orderings, nested)
     choice = SearcherChoice(searcher, {"seed": seed, **parse_settings(settings or [])}, nested)  # type: ignore[arg-type]  # checked there
     relaxing = {"fmax": fmax, "steps": steps, "workers": workers, "device": device, "dtype": dtype, "folder": to}
     relaxing["batch_atoms"] = batch_atoms

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,73 +12,21 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..flows.engines import engine_name
+from ..inputs.charge_states import RedoxCouple
 from ..inputs.fractions import read_fraction
-from ..inputs.whole_files import write_whole
 from ..search.evaluation import Evaluation, Evaluator, ModelEvaluator
 from ..search.loop import Outcome, run_search
-from ..search.record import SearchRecord
+from ..search.record import RELAXATIONS, SearchRecord
 from ..search.setup import SearcherChoice, plain_space
 from ..search.space import Charges, Kind, SearchSpace
-from .ordering_subject import CAMPAIGNS, Subject, read_subject
+from .model_options import checked_precision
+from .ordering_subject import Subject
+from .search_subject import SubjectOptions
 from .tables import plain_table
 from .wording import trained_on_rehearsals
 
 ELECTROSTATICS = "electrostatics"
-SUBJECT = "subject.json"
-RELAXATIONS = "relaxations"
-
-
-@dataclass(frozen=True)
-class SubjectOptions:
-    """How the host is named on the command line."""
-
-    host: str
-    supercell: str | None = None
-    couple: str | None = None
-    couples: str | None = None
-    working_ion: str | None = None
-    charges: str | None = None
-    symprec: float | None = None
-
-    def read(self) -> Subject:
-        """Look it up."""
-        values = asdict(self)
-        couples = values.pop("couples")
-        return read_subject(**values, couples=None if couples is None else Path(couples))
-
-    def keep(self, folder: Path) -> None:
-        """Write it into a search's folder, with the files it names, so that the folder can be read on its own."""
-        values = asdict(self)
-        for name in ("host", "couples"):
-            if values[name] is None or not Path(values[name]).is_file():
-                continue
-            if name == "host" and values[name].lower().endswith(CAMPAIGNS):
-                values[name] = str(Path(values[name]).resolve())  # it names files of its own beside it
-            else:
-                copied = folder / f"{name}{Path(values[name]).suffix}"
-                if copied.resolve() != Path(values[name]).resolve():
-                    shutil.copyfile(values[name], copied)
-                values[name] = copied.name
-        write_whole(folder / SUBJECT, json.dumps(values, indent=1))
-
-
-def read_subject_of(folder: Path) -> tuple[SubjectOptions, Subject]:
-    """Whose orderings the search in a folder is of.
-
-    Raises
-    ------
-    ValueError
-        If there is no search.
-    """
-    path = folder / SUBJECT
-    if not path.exists():
-        raise ValueError(f"{folder} holds no search; `valenceflow search run HOST --to {folder}` makes one")
-    values = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("host", "couples"):
-        if values[name] is not None and (folder / values[name]).is_file():
-            values[name] = str(folder / values[name])
-    options = SubjectOptions(**values)
-    return options, options.read()
 
 
 def asked_space(
@@ -97,13 +42,53 @@ def asked_space(
     if orderings == "charges":
         if at is None:
             raise ValueError("--orderings charges: say at which working-ion ordering, e.g. --at lowest --fraction 2/3")
+        if fractions is not None and len(fractions) > 1:
+            raise ValueError(
+                f"--orderings charges is at one working-ion ordering, so of one --fraction, not "
+                f"{', '.join(fractions)}: search them one by one"
+            )
         bits = subject.catalogue(fractions[0] if fractions else None, at).at
         return SearchSpace.of(subject.cell, subject.couple, "charges", at=bits)
     if at is not None:
         raise ValueError("--at goes with --orderings charges")
-    given = fractions or [str(value) for value in subject.fractions]
-    values = None if not given or list(given) == ["all"] else [read_fraction(value) for value in given]
+    given = list(fractions or []) or _of_campaign(subject)
+    values = None if not given or given == ["all"] else [read_fraction(value) for value in given]
     return SearchSpace.of(subject.cell, subject.couple, cast(Kind, orderings), values, charges=cast(Charges, charges))
+
+
+def _of_campaign(subject: Subject) -> list[str]:
+    """The fractions of a campaign file; where it has several with the end members that their hull needs."""
+    given = {str(value) for value in subject.fractions}
+    return sorted(given | {"0", "1"} if len(given) > 1 else given)
+
+
+def check_charges(charges: str | None, orderings: str, nested: bool) -> None:
+    """Refuse charges that are none, or that the kind of search does not have.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    if charges not in (None, ELECTROSTATICS, "free"):
+        raise ValueError(f"--charges {charges!r}: choose {ELECTROSTATICS} or free")
+    if charges is not None and orderings != "ions" and not (nested and charges == ELECTROSTATICS):
+        raise ValueError(f"--charges {charges} goes with --orderings ions: with {orderings} charges are searched")
+
+
+def check_moments_of(engine: str | None, couple: RedoxCouple) -> None:
+    """Refuse an engine whose moments nobody could read.
+
+    Raises
+    ------
+    ValueError
+        If there is no such engine.
+    """
+    if engine is not None and couple.window(engine) is None:
+        try:
+            engine_name(engine)
+        except ValueError as err:
+            raise ValueError(f"--moments-of: {err}") from err
 
 
 class Watch:
@@ -166,10 +151,9 @@ def search(
     group = space.group
     settings = {**plain_space(space), **choice.plain()}
     with (
-        SearchRecord(evaluator, group.n_working, group.n_redox, folder, settings) as record,
+        SearchRecord(evaluator, group.n_working, group.n_redox, folder, settings, options.keep) as record,
         Watch(space, record.evaluations, at_most, shown) as watch,
     ):
-        options.keep(folder)
         try:
             return run_search(choice.searcher(space, watch.preparing), space, record, at_most, watch.evaluated)
         except KeyboardInterrupt:
@@ -187,17 +171,24 @@ def potential(
     from ..potentials.relaxation import RelaxSettings  # noqa: PLC0415
     from ..search.relaxed import RelaxingEvaluator  # noqa: PLC0415
 
+    check_moments_of(options["moments_of"], subject.couple)
     plain = PRETRAINED in names and charges != ELECTROSTATICS
     if PRETRAINED in names and not plain and several:
         raise ValueError(
             f"{PRETRAINED} knows the high state as its surrogate: its energies compare at one composition only; search "
             "one, take --charges free, or a model of your own"
         )
-    told = (options["device"], options["dtype"], "elements" if plain else None, options["batch_atoms"])
+    told = (
+        options["device"],
+        checked_precision(options["dtype"]),
+        "elements" if plain else None,
+        options["batch_atoms"],
+    )
     model = ModelChoice(tuple(names), *told)
     for line in trained_on_rehearsals(model.engines()):
         typer.echo(line, err=True)
-    known = charges or (ELECTROSTATICS if model.open().species_map.knows_charge_states else "free")
+    species_map = model.open().species_map
+    known = charges or (ELECTROSTATICS if species_map.knows_charge_states else "free")
     evaluator = RelaxingEvaluator(
         subject.cell,
         subject.couple,
@@ -207,6 +198,7 @@ def potential(
         options["workers"],
         options["moments_of"],
     )
+    evaluator.check_species(species_map, known == "free")
     return evaluator, known
 
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from ..flows.campaign_file import read_campaign
 from ..inputs.fractions import read_fraction
-from ..inputs.hosts import host_names
 from ..inputs.orderings.group import JointKey, ordering_group
 from ..inputs.orderings.identity import key_of, read_structure
 from ..search.campaign import write_campaign
 from ..search.selection import SelectedOrdering, SelectionSettings, select_orderings
-from .ordering_subject import CAMPAIGNS, Subject, parse_charges
+from .ordering_subject import Subject
 from .search_found import found_in
-from .search_run import SubjectOptions
 
 
 def selected_campaign(
@@ -33,8 +29,8 @@ def selected_campaign(
     settings = SelectionSettings(extras=_extras(extras, found.subject), **numbers)
     keys = [_reference(path, found.subject) for path in references]
     selected = select_orderings(found.rows, ordering_group(cell), settings, keys)
-    host, files = _host_fields(found.options, found.subject)
-    write_campaign(to, selected, cell, found.subject.couple, host, files)
+    host, files = found.options.campaign_fields()
+    write_campaign(to, selected, cell, found.subject.couple, host, files, found.marks)
     return selected
 
 
@@ -53,24 +49,3 @@ def _reference(path: Path, subject: Subject) -> JointKey:
         return key_of(read_structure(path), subject.cell, subject.couple)
     except ValueError as err:
         raise ValueError(f"--reference {path}: {err}") from err
-
-
-def _host_fields(options: SubjectOptions, subject: Subject) -> tuple[dict[str, Any], list[Path]]:
-    """Fields of a campaign file that name the host, and the files that they name."""
-    if options.host.lower().endswith(CAMPAIGNS):
-        campaign = read_campaign(Path(options.host))
-        file = campaign.file
-        named = {"host": file.host, "couples": file.couples, "oxidation_states": file.oxidation_states}
-        fields = {**named, "symprec": file.symprec, "protocol": file.protocol}
-        paths = {name: campaign.beside(str(fields[name])) for name in ("host", "couples") if fields[name] is not None}
-        if file.protocol.endswith(CAMPAIGNS):
-            paths["protocol"] = campaign.beside(file.protocol)
-    else:
-        states = None if options.charges is None else parse_charges(options.charges)
-        fields = {"host": options.host, "couples": options.couples, "oxidation_states": states}
-        fields["symprec"] = options.symprec
-        paths = {name: Path(str(fields[name])) for name in ("host", "couples") if fields[name] is not None}
-    if fields["host"] in host_names():
-        paths.pop("host")
-    beside = {name: path.name for name, path in paths.items()}
-    return {name: value for name, value in {**fields, **beside}.items() if value is not None}, list(paths.values())

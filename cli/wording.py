@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..stores.relations import LOST_ORDERING as LOST_ORDERING
 from ..stores.relations import ordering_text as ordering_text
@@ -28,6 +29,13 @@ def trained_on_rehearsals(engines: Iterable[str]) -> list[str]:
     return [
         f"{rehearsal_note(one)}: the model was trained on numbers of {one}" for one in engines if rehearsal_note(one)
     ]
+
+
+def searched_under(settings: Mapping[str, Any]) -> str:
+    """The potential of a search, from its settings, with whose numbers it learned."""
+    evaluator = settings["evaluator"]
+    engines = ", ".join(evaluator.get("trained_on", []))
+    return f"potential {evaluator['model']}" + (f", trained on {engines}" if engines else "")
 
 
 def counted(number: int, what: str, plural: str | None = None) -> str:

@@ -7,6 +7,7 @@ with the atoms throughout.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -119,8 +120,11 @@ def relax_atoms(
         if boundless:
             raise ValueError("has no cell of three vectors to relax; give it one, or keep the cell fixed")
         start_energy = float(here.get_potential_energy())
-        state, reason = descent.run()
-        results = _results(here, wanted.relax_cell)
+        with warnings.catch_warnings():
+            # Of the cell's deformation, by some 1e-13 a step; what is converged is judged by forces and stress.
+            warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
+            state, reason = descent.run()
+            results = _results(here, wanted.relax_cell)
     except ValueError as err:
         state, reason, results = "failed", " ".join(str(err).split()), {}
     return Relaxation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ def write_campaign(
     cell: HostSupercell,
     couple: RedoxCouple,
     host: Mapping[str, Any],
-    files: Sequence[Path] = (),
+    files: Mapping[str, Path] | None = None,
+    marks: Sequence[str] = (),
 ) -> int:
     """Write a campaign file with its orderings beside it.
 
@@ -37,7 +38,9 @@ def write_campaign(
     selected : the orderings; those whose charges are free get the best charges by electrostatics.
     cell, couple : whose orderings they are.
     host : fields of the campaign file that name the host: `host`, and for a CIF what it needs.
-    files : that `host` names, to be put beside the campaign file.
+    files : field of `host` -> file that it names. One that lies beside the campaign file is named there; another is
+        copied into the orderings' folder.
+    marks : what has to be said of the energies that chose them, at the head of the file.
 
     Returns
     -------
@@ -46,7 +49,8 @@ def write_campaign(
     Raises
     ------
     ValueError
-        If nothing was selected, something is there already, or some orderings have charges and others not.
+        If nothing was selected, something is there already, some orderings have charges and others not, or what comes
+        out is no campaign. Then nothing is left behind.
     """
     folder = path.with_name(f"{path.stem}-{ORDERINGS}")
     for there in (path, folder):
@@ -61,20 +65,37 @@ def write_campaign(
             "oxidation states or moments just if the others have charges"
         )
     folder.mkdir(parents=True)
-    names = {}
-    for number, one in enumerate(selected, 1):
-        name = f"{number:04d}-{one.key}.cif"
-        write_cif(folder / name, OrderingRow(one.key, None, 1), cell, couple)
-        names[f"{folder.name}/{name}"] = one
-    for file in files:
-        if file.resolve() != path.with_name(file.name).resolve():
-            shutil.copyfile(file, path.with_name(file.name))
-    content = _content(path.stem, names, cell, couple, host, free.pop())
-    head = "# Orderings selected from a search, lowest first at each fraction, with what they were taken for:\n"
-    notes = "".join(f"#   {name}: {', '.join(one.reasons)}\n" for name, one in names.items())
-    write_whole(path, head + notes + yaml.safe_dump(content, sort_keys=False))
-    read_campaign(path)
+    try:
+        names = {}
+        for number, one in enumerate(selected, 1):
+            name = f"{number:04d}-{one.key}.cif"
+            write_cif(folder / name, OrderingRow(one.key, None, 1), cell, couple)
+            names[f"{folder.name}/{name}"] = one
+        beside = {field: _put(file, folder) for field, file in (files or {}).items()}
+        content = _content(path.stem, names, cell, couple, {**host, **beside}, free.pop())
+        write_whole(path, "".join(_head(names, marks)) + yaml.safe_dump(content, sort_keys=False))
+        read_campaign(path)
+    except BaseException:
+        shutil.rmtree(folder)
+        path.unlink(missing_ok=True)
+        raise
     return len(names)
+
+
+def _put(file: Path, folder: Path) -> str:
+    """A file as a campaign beside `folder` names it; copied unless it lies there already."""
+    if file.resolve().parent == folder.resolve().parent:
+        return file.name
+    shutil.copyfile(file, folder / file.name)
+    return f"{folder.name}/{file.name}"
+
+
+def _head(names: Mapping[str, SelectedOrdering], marks: Sequence[str]) -> Iterator[str]:
+    for line in marks:
+        yield f"# {line}\n"
+    yield "# Orderings selected from a search, lowest first at each fraction, with what they were taken for:\n"
+    for name, one in names.items():
+        yield f"#   {name}: {', '.join(one.reasons)}\n"
 
 
 def _content(

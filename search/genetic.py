@@ -89,6 +89,11 @@ def genetic_search(space: SearchSpace, settings: GeneticSettings = PAPER_2026) -
         If the population is smaller than the compositions that it is to hold.
     """
     space.check_end_members()
+    if len(space.compositions) == 1 and sum(settings.weights) == settings.composition_mutation:
+        raise ValueError(
+            "composition mutation is the only operator with a weight, and there is one composition; give another "
+            "operator a weight, e.g. cut_and_splice=3, or search several compositions"
+        )
     if settings.population < len(space.compositions):
         raise ValueError(
             f"population = {settings.population} is smaller than the {len(space.compositions)} compositions that it is "

@@ -54,7 +54,10 @@ class HybridSettings:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
         if min(self.neighbours, self.random) < 0 or self.start < 2:
-            raise ValueError("neighbours and random must not be negative, and start must be at least 2")
+            raise ValueError(
+                f"neighbours = {self.neighbours} and random = {self.random} must not be negative, and start = "
+                f"{self.start} must be at least 2"
+            )
 
 
 def hybrid_search(

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from ..flows.lock import CampaignBusyError, campaign_lock
+from ..flows.lock import LOCK_FILE, CampaignBusyError, campaign_lock
 from ..inputs.orderings.group import JointKey
 from ..inputs.whole_files import write_whole
 from .evaluation import Evaluation, Evaluator, Tell
 
 EVALUATIONS = "evaluations.jsonl"
 SETTINGS = "settings.json"
+RELAXATIONS = "relaxations"
 
 
 class SearchRecord:
     """Evaluations by key, in memory and (with a folder) on disk.
+
+    Nothing is written before the first evaluation is asked for: a search that is refused leaves no folder behind.
 
     Parameters
     ----------
@@ -32,11 +35,13 @@ class SearchRecord:
     n_working, n_redox : sites of the supercell.
     folder : where the lines are; None: nowhere.
     settings : what the search was asked, in plain values; kept beside the lines, and compared.
+    begin : called with the folder once it is made: writes what else belongs there.
 
     Raises
     ------
     ValueError
-        If the folder holds a search with other settings (the differences are named), or a line is damaged.
+        If the folder holds a search with other settings (the differences are named) or something that is no search, or
+        a line is damaged.
     """
 
     def __init__(
@@ -46,22 +51,30 @@ class SearchRecord:
         n_redox: int,
         folder: Path | None = None,
         settings: Mapping[str, Any] | None = None,
+        begin: Callable[[Path], None] | None = None,
     ) -> None:
         self._evaluator, self._sizes = evaluator, (n_working, n_redox)
         self._known: dict[str, Evaluation] = {}
+        self._folder, self._begin = folder, begin
+        self._settings = dict(settings or {})
         self._file: BinaryIO | None = None
         self.n_asked = 0
-        if folder is not None:
-            settings = {**(settings or {}), "evaluator": dict(evaluator.identity)}
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
-            self._lock.__enter__()
-            try:
-                _keep_settings(folder, settings)
-                self._file = self._opened(folder / EVALUATIONS)
-            except BaseException:
-                self._lock.__exit__(None, None, None)
-                raise
+        if folder is not None and _holds_search(folder):
+            self._open(folder)
+
+    def _open(self, folder: Path) -> None:
+        """Take the folder for this process, and go on after what is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
+        self._lock.__enter__()
+        try:
+            _keep_settings(folder, {**self._settings, "evaluator": dict(self._evaluator.identity)})
+            if self._begin is not None:
+                self._begin(folder)
+            self._file = self._opened(folder / EVALUATIONS)
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> SearchRecord:
         return self
@@ -96,6 +109,8 @@ class SearchRecord:
         One evaluation per key, in their order.
         """
         self.n_asked += len(keys)
+        if self._folder is not None and self._file is None:
+            self._open(self._folder)
         new = list(dict.fromkeys(key for key in keys if key not in self))
         if new:
 
@@ -122,6 +137,18 @@ class SearchRecord:
         file.truncate(_whole_length(file.read()))
         file.seek(0, os.SEEK_END)
         return file
+
+
+def _holds_search(folder: Path) -> bool:
+    """Whether a folder holds a search already; refuses one that holds something else."""
+    if (folder / SETTINGS).exists() or (folder / EVALUATIONS).exists():
+        return True
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name the folder of the search")
+    others = sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+    if others := [name for name in others if name not in (LOCK_FILE, RELAXATIONS) and not name.startswith(".")]:
+        raise ValueError(f"{folder} holds {others[0]} and no search; name a folder of its own")
+    return False
 
 
 @contextmanager
@@ -179,9 +206,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise ValueError(f"{folder} holds no search; `valenceflow search run HOST --to {folder}` makes one")
     try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as err:
         raise ValueError(f"{path} cannot be read ({err}); search into a new folder") from err
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} holds {type(settings).__name__} where settings belong; search into a new folder")
     return settings
 
 
@@ -195,12 +224,17 @@ def _keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         write_whole(path, json.dumps(plain, indent=1))
         return
     before = read_settings(folder)
-    differences = [
-        f"{name} {before.get(name, 'absent')!r} -> {plain.get(name, 'absent')!r}"
-        for name in sorted({*before, *plain})
-        if before.get(name) != plain.get(name)
-    ]
-    if differences:
+    if differences := list(_differences(before, plain)):
         raise ValueError(
             f"{folder} holds a search with other settings ({'; '.join(differences)}); use those, or name another folder"
         )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], of: str = "") -> Iterator[str]:
+    """Values that differ, inside of nested settings too."""
+    for name in sorted({*before, *now}):
+        old, new = before.get(name, "absent"), now.get(name, "absent")
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{of}{name}.")
+        elif old != new:
+            yield f"{of}{name} {old!r} -> {new!r}"

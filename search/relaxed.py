@@ -25,6 +25,7 @@ from ..potentials.labelling import atoms_from_structure
 from ..potentials.open_models import ModelChoice
 from ..potentials.relax_many import RelaxJob, relax_many
 from ..potentials.relaxation import Relaxation, RelaxSettings
+from ..potentials.species import SpeciesMap
 from .evaluation import Evaluation, Tell
 
 
@@ -53,10 +54,11 @@ class RelaxingEvaluator:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The model's name and fingerprint, how it relaxes, and how moments are read."""
+        """The model's name and fingerprint, whose numbers it learned, how it relaxes, and how moments are read."""
         return {
             "model": self.choice.title,
             "fingerprint": self.choice.fingerprint(),
+            "trained_on": self.choice.engines(),
             "relaxation": self.settings.model_dump(),
             "moments_of": self.moments_of,
         }
@@ -78,6 +80,24 @@ class RelaxingEvaluator:
         # What an interrupted search had relaxed is not told while it runs, but comes back with the rest.
         for result in relax_many(jobs, self.choice, self.settings, self.folder, self.workers, progress=finished):
             done(result)
+
+    def check_species(self, species_map: SpeciesMap, charges_free: bool) -> None:
+        """Refuse a potential that does not know the ions of an ordering.
+
+        Parameters
+        ----------
+        species_map : the potential's.
+        charges_free : orderings are started without charges.
+
+        Raises
+        ------
+        ValueError
+            If an ion is not known: which one, and what the potential knows.
+        """
+        n_working = len(self.cell.working_sites) // 2
+        working = np.arange(len(self.cell.working_sites)) < n_working
+        high = np.arange(len(self.cell.redox_sites)) < self.cell.n_high(n_working, self.couple)
+        species_map.encode_atoms(self._start(JointKey(working, None if charges_free else high)), self.choice.title)
 
     def _start(self, key: JointKey) -> Atoms:
         """The idealised ordering, labelled unless its charge order is free."""

@@ -24,6 +24,10 @@ _CHANGEABLE = ("patience", "generations")
 """Settings that say when to stop: another value goes on with the same search."""
 
 
+LARGEST = 2**32
+"""What seeds have to be below, and no other number of a search comes near to."""
+
+
 @dataclass(frozen=True)
 class SearcherChoice:
     """A searcher with its settings.
@@ -51,9 +55,13 @@ class SearcherChoice:
         if self.nested and self.name != "hybrid":
             raise ValueError(f"charges are nested in a hybrid search; {self.name} searches both at once")
         known = asdict(self._settings_type()())
-        for option in self.options:
+        for option, value in self.options.items():
             if option not in known:
                 raise ValueError(f"{self.name} has no setting {option!r}; it has {', '.join(sorted(known))}")
+            if isinstance(known[option], int) and not isinstance(value, int):
+                raise ValueError(f"{option} = {value} must be a whole number")
+            if not 0 <= value < LARGEST:
+                raise ValueError(f"{option} = {value} must be at least 0 and less than {LARGEST:,}")
 
     def _settings_type(self) -> type[Any]:
         if self.name == "paper-2026":

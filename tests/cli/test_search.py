@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+ONLY_COMPOSITIONS = [
+    word for name in ("cut_and_splice=0", "permutation=0", "symmetric_permutation=0") for word in ("--set", name)
+]
 SMALL = ("olivine-NaFePO4", "--supercell", "1,2,1", "--model", "electrostatics")
 
 
@@ -71,12 +74,63 @@ def test_charges_are_nested_in_a_hybrid_search_over_both(searched, tmp_path):
         (("-x", "all", "--to", "s", "--searcher", "paper-2026", "--set", "population=5"), "smaller than the 9 compos"),
         (("-x", "1/2", "--to", "s", "--orderings", "charges"), "say at which working-ion ordering"),
         (("-x", "1/2", "--to", "s", "--orderings", "spins"), "not 'spins'"),
-        (("-x", "1/2", "--to", "s", "--charges", "free"), "search with charges, or with a potential"),
+        (("-x", "1/2", "--to", "s", "--charges", "formal"), "--charges 'formal': choose electrostatics or free"),
+        (("-x", "1/2", "--to", "s", "--orderings", "both", "--charges", "free"), "with both charges are searched"),
+        (("-x", "1/2", "-x", "1/4", "--to", "s", "--orderings", "charges", "--at", "lowest"), "not 1/2, 1/4"),
+        (("-x", "1/2", "--to", "s", "--set", "start=2.5"), "start = 2.5 must be a whole number"),
+        (("-x", "1/2", "--to", "s", "--set", "patience=-1"), "patience = -1 must be at least 0"),
+        (
+            ("-x", "1/2", "--to", "s", "--searcher", "paper-2026", *ONLY_COMPOSITIONS),
+            "composition mutation is the only operator with a weight",
+        ),
     ],
 )
-def test_a_mistake_is_one_line(refused, monkeypatch, tmp_path, arguments, line):
+def test_a_mistake_is_one_line_and_leaves_nothing(refused, monkeypatch, tmp_path, arguments, line):
     monkeypatch.chdir(tmp_path)
     assert line in refused("search", "run", *SMALL, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_electrostatics_without_charges_says_what_to_take(refused, tmp_path):
+    free = ("-x", "1/2", "--to", tmp_path / "s", "--charges", "free")
+    assert "search with charges, or with a potential" in refused("search", "run", *SMALL, *free)
+
+
+@pytest.mark.parametrize("option", ["--seed=-1", f"--seed={2**32}", "--fmax=inf"])
+def test_a_number_out_of_range_is_refused_by_its_option(call, option, tmp_path):
+    answer = call("search", "run", *SMALL, "-x", "1/2", "--to", tmp_path / "s", option)
+    assert answer.code == 2
+    assert f"Invalid value for '{option.partition('=')[0]}'" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "line"),
+    [
+        ("settings.json", "{}", "lacks host_content"),
+        ("settings.json", "[]", "holds list where settings belong"),
+        ("subject.json", "{}", "does not name a host"),
+        ("subject.json", '{"host": "olivine', "cannot be read"),
+        ("subject.json", '{"host": "olivine-NaFePO4", "supercell": "2,1,1"}', "names a host with supercell"),
+    ],
+)
+def test_a_damaged_search_is_one_line(searched, refused, tmp_path, file, content, line):
+    searched("-x", "1/2", "--to", tmp_path / "s")
+    (tmp_path / "s" / file).write_text(content)
+    for command in (("show", tmp_path / "s"), ("select", tmp_path / "s", "--to", tmp_path / "n.yaml")):
+        said = refused("search", *command)
+        assert line in said
+        assert file in said
+    assert not (tmp_path / "n.yaml").exists()
+
+
+def test_a_narrow_terminal_shows_compositions_and_keys_whole(searched, call, monkeypatch, tmp_path):
+    few = ("--searcher", "descent", "--at-most", "30")
+    searched("-x", "all", "--to", tmp_path / "s", *few)
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = call("search", "show", tmp_path / "s", "-n", "1").out
+    rows = json.loads(call("search", "show", tmp_path / "s", "--json").out)["orderings"]
+    for fraction in {row["fraction"] for row in rows}:
+        assert any(line.split()[:1] == [f"{fraction:.4g}"] for line in shown.splitlines()), shown
 
 
 def test_a_search_with_other_settings_is_refused_with_the_difference(searched, refused, tmp_path):

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
+import scipy.linalg
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, LBFGSLineSearch
 
@@ -113,6 +115,20 @@ def test_where_the_line_search_fails_lbfgs_goes_on(rock_salt, calculator, monkey
     found = relax_atoms(rock_salt(seed=3), calculator, COARSE)
     assert found.state == "converged"
     assert found.optimiser == "LBFGSLineSearch, then LBFGS"
+
+
+def test_scipys_words_on_its_matrix_logarithm_are_not_passed_on_and_others_are(rock_salt, calculator, monkeypatch):
+    logm, said = scipy.linalg.logm, ["logm result may be inaccurate, approximate err = 4.7e-13"]
+
+    def doubtful(matrix):
+        warnings.warn(said[0], RuntimeWarning, stacklevel=2)
+        return logm(matrix)
+
+    monkeypatch.setattr("scipy.linalg.logm", doubtful)
+    assert relax_atoms(rock_salt(seed=3), calculator, COARSE).state == "converged"
+    said[0] = "something else"
+    with pytest.raises(RuntimeWarning, match="something else"):
+        relax_atoms(rock_salt(seed=3), calculator, COARSE)
 
 
 def test_the_words_of_ases_line_search_have_not_changed():

@@ -80,8 +80,8 @@ def test_a_damaged_line_is_named(tmp_path, damage):
 
 
 def test_other_settings_are_refused_with_the_difference(tmp_path):
-    with opened(tmp_path, seed=1, searcher="hybrid"):
-        pass
+    with opened(tmp_path, seed=1, searcher="hybrid") as record:
+        record.evaluate([key(1)])
     with (
         pytest.raises(ValueError, match=r"other settings \(seed 1 -> 2\); use those"),
         opened(tmp_path, seed=2, searcher="hybrid"),
@@ -91,19 +91,38 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
 
 
 def test_another_model_is_refused(tmp_path):
-    with opened(tmp_path):
-        pass
+    with opened(tmp_path) as record:
+        record.evaluate([key(1)])
 
     class Other(Constant):
         identity = MappingProxyType({"model": "other"})
 
-    with pytest.raises(ValueError, match=r"evaluator .*constant.* -> .*other"), opened(tmp_path, Other()):
+    with pytest.raises(ValueError, match=r"\(evaluator.model 'constant' -> 'other'\)"), opened(tmp_path, Other()):
         pass
 
 
 def test_two_searches_in_one_folder_refuse_each_other(tmp_path):
-    with opened(tmp_path), pytest.raises(ValueError, match="another process; wait for it"), opened(tmp_path):
+    with opened(tmp_path) as first, opened(tmp_path) as second:
+        first.evaluate([key(1)])
+        with pytest.raises(ValueError, match="another process; wait for it"):
+            second.evaluate([key(1)])
+        with pytest.raises(ValueError, match="another process; wait for it"), opened(tmp_path):
+            pass
+
+
+def test_a_search_that_evaluates_nothing_leaves_no_folder(tmp_path):
+    with opened(tmp_path / "new"):
         pass
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds README.md and no search; name a folder of its own"), opened(tmp_path):
+        pass
+    with pytest.raises(ValueError, match="is a file; name the folder"), opened(tmp_path / "README.md"):
+        pass
+    assert [one.name for one in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_evaluations_without_their_settings_are_of_nobody_knows_what(tmp_path):

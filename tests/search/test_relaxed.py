@@ -53,6 +53,9 @@ class Choice:
     def fingerprint(self):
         return f"springs {self.moves}"
 
+    def engines(self):
+        return ["rehearsal:springs"]
+
     def open(self, states="oxidation_state"):
         self.opened += 1
         return ChargeStateCalculator(Springs(self.moves, self.smeared), SpeciesMap.shipped("paper"), states)
@@ -117,3 +120,16 @@ def test_a_search_relaxes_nothing_twice_and_takes_over_what_a_killed_one_relaxed
     assert again.improvements == first.improvements
     assert len(list((tmp_path / "relaxations").glob("*.json"))) == 12
     assert evaluator.choice.opened == opened
+
+
+def test_a_potential_that_does_not_know_an_ion_is_refused_before_anything_is_relaxed(space):
+    evaluator = RelaxingEvaluator(space.cell, space.couple, Choice())
+    evaluator.check_species(SpeciesMap.shipped("paper"), charges_free=False)
+    without_charges = "atom 4 has no oxidation state"
+    with pytest.raises(ValueError, match=without_charges):
+        evaluator.check_species(SpeciesMap.shipped("paper"), charges_free=True)
+    evaluator.check_species(SpeciesMap.shipped("elements"), charges_free=True)
+
+
+def test_whose_numbers_a_potential_learned_is_part_of_what_it_is(space):
+    assert RelaxingEvaluator(space.cell, space.couple, Choice()).identity["trained_on"] == ["rehearsal:springs"]
