@@ -28,6 +28,10 @@ LARGEST_ENTRY = 10_000
 """Of a supercell matrix: far above any cell for DFT, and small enough for exact determinants."""
 
 
+MOST_ATOMS = 20_000
+"""Of a supercell: far above any cell for DFT; permutations of more sites take hours."""
+
+
 def supercell_matrix(value: Sequence[Any]) -> NDArray[np.int_]:
     """Read [1, 3, 2] or a 3x3 matrix whose rows are the new vectors in host vectors.
 
@@ -80,8 +84,20 @@ class HostSupercell:
 
     @classmethod
     def build(cls, host: Host, supercell: Sequence[Any] = (1, 1, 1)) -> HostSupercell:
-        """Supercell from [na, nb, nc] or a 3x3 matrix."""
+        """Supercell from [na, nb, nc] or a 3x3 matrix.
+
+        Raises
+        ------
+        ValueError
+            As in `supercell_matrix`, or if there are more atoms than anybody orders.
+        """
         rows = supercell_matrix(supercell)
+        n_atoms = round(np.linalg.det(rows)) * len(host.structure)
+        if n_atoms > MOST_ATOMS:
+            raise ValueError(
+                f"supercell {supercell_text(rows.tolist())} of {host.name} has {n_atoms:,} atoms; take one of at most "
+                f"{MOST_ATOMS:,}"
+            )
         return cls(host, tuple((int(row[0]), int(row[1]), int(row[2])) for row in rows))
 
     @property

@@ -56,6 +56,12 @@ def test_a_supercell_that_is_no_matrix_of_whole_numbers_is_refused_with_its_valu
         supercell_matrix(value)
 
 
+def test_a_supercell_of_more_atoms_than_anybody_orders_is_refused_with_their_number():
+    with pytest.raises(ValueError, match=r"supercell 60x60x60 of olivine-NaFePO4 has 6,048,000 atoms; take one of at"):
+        HostSupercell.build(HOST, [60, 60, 60])
+    assert HostSupercell.build(HOST, [1, 1, 700]).n_cells == 700
+
+
 @settings(deadline=None)
 @given(matrix=superlattices(12))
 def test_translations_are_one_of_each_class_and_reduction_is_exact(matrix):
