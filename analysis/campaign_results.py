@@ -13,7 +13,7 @@ from ..inputs.charge_states import RedoxCouple
 from ..inputs.supercells import HostSupercell
 from ..stores.building import supercell_of
 from ..stores.overview import engine_asked
-from .hull_agreement import Hull, hull_of_calculations, source_of
+from .hull_agreement import Hull, hull_of_calculations, refuse_nothing_between, source_of
 from .ways_out import ANY_CAMPAIGN, Ways, refuse_no_numbers
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class CampaignResults:
     def hull(self) -> Hull:
         """Hull of what counts; errors as in `hull_of_calculations`."""
         return hull_of_calculations([*self.calculations, *self.without_energy], self.ways)
+
+    def between(self) -> list[dict[str, Any]]:
+        """Calculations between the end members that count; errors as in `refuse_nothing_between`."""
+        left_out = [*(c for c in self.calculations if not c["counts"]), *self.without_energy]
+        refuse_nothing_between(self.counting, left_out, self.source, self.ways)
+        return [c for c in self.counting if 0 < c["fraction"] < 1]
 
     @property
     def run(self) -> str:

@@ -142,7 +142,7 @@ def hull_of_calculations(calculations: Sequence[Mapping[str, Any]], ways: Ways =
     refuse_no_numbers(good, source, ways)
     left_out = [c for c in calculations if not any(c is one for one in good)]
     _refuse_ends(good, left_out, source, ways)
-    _refuse_nothing_between(good, left_out, source, ways)
+    refuse_nothing_between(good, left_out, source, ways)
     names = [str(c["achieved_key"] or c["intended_key"]) for c in good]
     run = ways("run", calculations[0]["engine"])
     return make_hull(names, [c["fraction"] for c in good], [c["energy_per_fu"] for c in good], source, run)
@@ -165,10 +165,22 @@ def _refuse_ends(
     )
 
 
-def _refuse_nothing_between(
+def refuse_nothing_between(
     good: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]], source: str, ways: Ways
 ) -> None:
-    """Refuse a campaign all of whose intermediate compositions were computed and do not count."""
+    """Refuse calculations of which some lie between the end members and none of these counts.
+
+    Parameters
+    ----------
+    good, left_out : what counts and what does not, as dicts.
+    source : engine and protocol, for the message.
+    ways : commands on the campaign.
+
+    Raises
+    ------
+    ValueError
+        With how many are left out and why, and how to try them again.
+    """
     between = [c for c in left_out if 0 < c["fraction"] < 1]
     if not between or any(0 < c["fraction"] < 1 for c in good):
         return

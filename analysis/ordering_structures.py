@@ -97,7 +97,7 @@ def lowest_structures(
     ValueError
         If no calculation between the end members counts, or an energy is no number.
     """
-    between = [c for c in results.counting if 0 < c["fraction"] < 1]
+    between = results.between()
     if not between:
         raise ValueError(f"no calculation between the end members counts; {results.run} computes what is missing")
     chosen = fraction if fraction is not None else Counter(c["fraction"] for c in between).most_common(1)[0][0]

@@ -168,7 +168,7 @@ def _hull(hull: Hull, figure: Figure) -> MadeFigure:
 
 def _distribution(sources: Sources, title: str) -> MadeFigure:
     results = sources.results
-    between = [c for c in results.counting if 0 < c["fraction"] < 1]
+    between = results.between()
     keys = Counter((("reference" in c["strata"]), c["working_key"]) for c in between)
     with_reference = {key for is_reference, key in keys if is_reference}
     counts = Counter(c["working_key"] for c in between if c["in_statistics"])

@@ -182,3 +182,13 @@ def test_a_moment_that_is_none_is_not_drawn_and_numbers_are_json(call, small, ol
     assert "a moment of 3.3 is no number" in answer.out
     assert "no figure could be made" in answer.out
     assert not (tmp_path / "figures").exists()
+
+
+def test_figures_of_what_lies_between_say_why_nothing_there_counts(call, small, olivine, tmp_path):
+    lost = {"counts": False, "relation": "moved"}
+    path, _ = small([{**c, **lost} if 0 < c["fraction"] < 1 else c for c in campaign(olivine).calculations])
+    answer = call("figures", path, "--to", tmp_path / "figures")
+    for name in ("fig2c", "fig3", "fig4"):
+        line = next(line for line in answer.out.splitlines() if line.strip().startswith(name))
+        assert "4 computed there are left out (4 lost: moved)" in line
+        assert f"`valenceflow retry {path} --engine rehearsal:springs --reason lost`" in line
