@@ -5,14 +5,16 @@ Figures, hulls, voltages and reports start here. Nothing of two hosts, engines o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..inputs.charge_states import RedoxCouple
 from ..inputs.supercells import HostSupercell
 from ..stores.building import supercell_of
-from .hull_agreement import RUN, Hull, hull_of_calculations, source_of
+from ..stores.overview import engine_asked
+from .hull_agreement import Hull, hull_of_calculations, refuse_nothing_between, source_of
+from .ways_out import ANY_CAMPAIGN, Ways, refuse_no_numbers
 
 if TYPE_CHECKING:
     from ..stores.connect import Stores
@@ -30,7 +32,8 @@ class CampaignResults:
     cell, couple : host's supercell and redox couple.
     calculations : latest attempts with an energy, by fraction and energy; `working_bits` of the configuration is added.
     source : engine and protocol, as figures say them.
-    run : command that computes what is missing.
+    ways : commands on the campaign, for messages.
+    without_energy : its other latest attempts, which gave none.
     """
 
     name: str
@@ -38,7 +41,8 @@ class CampaignResults:
     couple: RedoxCouple
     calculations: list[dict[str, Any]]
     source: str
-    run: str = RUN
+    ways: Ways = ANY_CAMPAIGN
+    without_energy: Sequence[Document] = ()
 
     @property
     def engine(self) -> str:
@@ -52,11 +56,22 @@ class CampaignResults:
 
     def hull(self) -> Hull:
         """Hull of what counts; errors as in `hull_of_calculations`."""
-        return hull_of_calculations(self.calculations, self.run)
+        return hull_of_calculations([*self.calculations, *self.without_energy], self.ways)
+
+    def between(self) -> list[dict[str, Any]]:
+        """Calculations between the end members that count; errors as in `refuse_nothing_between`."""
+        left_out = [*(c for c in self.calculations if not c["counts"]), *self.without_energy]
+        refuse_nothing_between(self.counting, left_out, self.source, self.ways)
+        return [c for c in self.counting if 0 < c["fraction"] < 1]
+
+    @property
+    def run(self) -> str:
+        """Command that computes what is missing, in backquotes."""
+        return self.ways("run", self.engine)
 
 
 def read_campaign_results(
-    stores: Stores, campaign: str | None = None, engine: str | None = None, run: str = RUN
+    stores: Stores, campaign: str | None = None, engine: str | None = None, ways: Ways = ANY_CAMPAIGN
 ) -> CampaignResults:
     """Read a campaign from its stores.
 
@@ -65,24 +80,28 @@ def read_campaign_results(
     stores : where it is.
     campaign : its name; None: the only one there.
     engine : full name; None: the only one that has energies.
-    run : command that computes what is missing, for messages.
+    ways : commands on the campaign, for messages.
 
     Raises
     ------
     ValueError
-        If there is no such campaign or no energy, or several campaigns, engines or protocols to choose of.
+        If there is no such campaign or no energy, an energy that is a text, or several campaigns, engines or protocols
+        to choose of.
     """
     document = _campaign(stores, campaign)
     name = document["campaign"]
-    found = stores.collection("calculations").query({"campaign": name, "latest": True})
+    found = list(stores.collection("calculations").query({"campaign": name, "latest": True}))
     calculations = [c for c in found if c.get("energy_per_fu") is not None]
     if engine is None and len(engines := sorted({c["engine"] for c in calculations})) > 1:
         raise ValueError(f"campaign {name} has energies of {' and '.join(engines)}, which do not compare: say --engine")
     calculations = [c for c in calculations if engine in (None, c["engine"])]
     if not calculations:
         whose = f" of {engine}" if engine else ""
-        raise ValueError(f"campaign {name} has no energy{whose} yet; `{run}` computes them")
+        way = ways("run", engine or engine_asked(stores, name))
+        raise ValueError(f"campaign {name} has no energy{whose} yet; {way} computes them")
     source = source_of(calculations)
+    texts = [c for c in calculations if not isinstance(c["energy_per_fu"], int | float)]
+    refuse_no_numbers(texts, f"{stores.place}: {source}", ways)
     bits = {
         c["configuration_id"]: c["working_bits"]
         for c in stores.collection("configurations").query({"campaign": name}, ["configuration_id", "working_bits"])
@@ -90,7 +109,8 @@ def read_campaign_results(
     merged = [{**c, "working_bits": bits[c["configuration_id"]]} for c in calculations]
     merged.sort(key=lambda c: (-c["fraction"], c["energy_per_fu"]))
     couple = RedoxCouple.model_validate(document["couple"])
-    return CampaignResults(name, supercell_of(document), couple, merged, source, run)
+    others = [c for c in found if c.get("energy_per_fu") is None and c["engine"] == calculations[0]["engine"]]
+    return CampaignResults(name, supercell_of(document), couple, merged, source, ways, others)
 
 
 def _campaign(stores: Stores, campaign: str | None) -> dict[str, Any]:

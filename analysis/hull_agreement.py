@@ -14,12 +14,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..potentials.evaluation.scores import HullScore, ModelScores
+from ..stores.relations import LOST_ORDERING, is_lost
 from ..stores.relative_energy import EV_TO_MEV, hull_energies, relative_energies
+from .ways_out import (
+    ANY_CAMPAIGN,
+    Ways,
+    counted_outcomes,
+    on_any_campaign,
+    outcome_of,
+    refuse_no_numbers,
+    retry_options,
+)
 
 ON_HULL = 1e-6
 """meV per formula unit: what lies no higher is stable."""
 
-RUN = "valenceflow run CAMPAIGN.yaml"
+RUN = f"`{on_any_campaign('run', None)}`"
 Floats = NDArray[np.float64]
 
 
@@ -68,7 +78,7 @@ def make_hull(names: Sequence[str], x: ArrayLike, energies_per_fu: ArrayLike, so
     names, x : (n,) of the structures; x from 0 to 1.
     energies_per_fu : (n,) total energies, eV per formula unit; the lowest at x = 0 and x = 1 are the end members'.
     source : whose energies.
-    run : command that computes what is missing, for the message.
+    run : command that computes what is missing, in backquotes, for the message.
 
     Raises
     ------
@@ -83,10 +93,10 @@ def make_hull(names: Sequence[str], x: ArrayLike, energies_per_fu: ArrayLike, so
     if missing:
         raise ValueError(
             f"{source}: no energy that counts at {' and '.join(missing)}, so there is no hull; with "
-            f"`end_members: true` in the campaign file, `{run}` makes what is missing"
+            f"`end_members: true` in the campaign file, {run} makes what is missing"
         )
     if not ((fractions > 0) & (fractions < 1)).any():
-        raise ValueError(f"{source}: nothing lies between the end members; add fractions to the campaign, then `{run}`")
+        raise ValueError(f"{source}: nothing lies between the end members; add fractions to the campaign, then {run}")
     e_full, e_empty = (float(energies[fractions == end].min()) for end in (1.0, 0.0))
     relative = EV_TO_MEV * relative_energies(energies, fractions, e_full, e_empty)
     return Hull(tuple(names), fractions, relative, source)
@@ -113,23 +123,82 @@ def source_of(calculations: Sequence[Mapping[str, Any]]) -> str:
     return f"{first['engine']}, protocol {first['protocol']}"
 
 
-def hull_of_calculations(calculations: Sequence[Mapping[str, Any]], run: str = RUN) -> Hull:
+def hull_of_calculations(calculations: Sequence[Mapping[str, Any]], ways: Ways = ANY_CAMPAIGN) -> Hull:
     """Hull of what counts among calculations; structures are named by the ordering that they have.
 
     Parameters
     ----------
-    calculations : ChargeOrderedCalculationDocs as dicts, of one host, engine and protocol.
-    run : command that computes what is missing.
+    calculations : ChargeOrderedCalculationDocs as dicts, of one host, engine and protocol; what failed among them, too,
+        as it tells what to retry.
+    ways : commands on their campaign.
 
     Raises
     ------
     ValueError
-        As in `make_hull` and `source_of`.
+        As in `make_hull` and `source_of`; of what is there and does not count, why, and how to try it again.
     """
     good = [c for c in calculations if c["counts"] and c["energy_per_fu"] is not None]
-    source = source_of(good)
+    source = source_of(good or calculations)
+    refuse_no_numbers(good, source, ways)
+    left_out = [c for c in calculations if not any(c is one for one in good)]
+    _refuse_ends(good, left_out, source, ways)
+    refuse_nothing_between(good, left_out, source, ways)
     names = [str(c["achieved_key"] or c["intended_key"]) for c in good]
+    run = ways("run", calculations[0]["engine"])
     return make_hull(names, [c["fraction"] for c in good], [c["energy_per_fu"] for c in good], source, run)
+
+
+def _refuse_ends(
+    good: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]], source: str, ways: Ways
+) -> None:
+    """Refuse end members that were computed and do not count: a run would find nothing to do."""
+    lacking = [end for end in (0.0, 1.0) if not any(c["fraction"] == end for c in good)]
+    tried = [c for c in left_out if c["fraction"] in lacking]
+    if not tried:
+        return
+    engine = tried[0]["engine"]
+    said = [f"x = {c['fraction']:g} was computed and does not count ({outcome_of(c)})" for c in tried]
+    said += [f"x = {end:g} is missing" for end in lacking if not any(c["fraction"] == end for c in tried)]
+    again = " and ".join(ways("retry", engine, *retry_options([c])) for c in tried)
+    raise ValueError(
+        f"{source}: {' and '.join(said)}, so there is no hull; {again}, then {ways('run', engine)}{_other_ways(tried)}"
+    )
+
+
+def refuse_nothing_between(
+    good: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]], source: str, ways: Ways
+) -> None:
+    """Refuse calculations of which some lie between the end members and none of these counts.
+
+    Parameters
+    ----------
+    good, left_out : what counts and what does not, as dicts.
+    source : engine and protocol, for the message.
+    ways : commands on the campaign.
+
+    Raises
+    ------
+    ValueError
+        With how many are left out and why, and how to try them again.
+    """
+    between = [c for c in left_out if 0 < c["fraction"] < 1]
+    if not between or any(0 < c["fraction"] < 1 for c in good):
+        return
+    engine = between[0]["engine"]
+    lost = [c for c in between if is_lost(c["state"], c["relation"])]
+    again = [ways("retry", engine, "--reason", LOST_ORDERING)] if lost else []
+    again += [ways("retry", engine)] if len(lost) < len(between) else []
+    left = f"{len(between)} computed there {'is' if len(between) == 1 else 'are'} left out"
+    raise ValueError(
+        f"{source}: nothing that counts lies between the end members: {left} ({counted_outcomes(between)}); "
+        f"{' and '.join(again)}, then {ways('run', engine)}{_other_ways(between)}"
+    )
+
+
+def _other_ways(calculations: Sequence[Mapping[str, Any]]) -> str:
+    """What else there is for what was lost."""
+    lost = any(is_lost(c["state"], c["relation"]) for c in calculations)
+    return "; `on_lost_ordering: retry` in the campaign file tries lost orderings by other ways" if lost else ""
 
 
 def hulls_of_scores(scores: ModelScores, score: HullScore) -> tuple[Hull, Hull]:
@@ -172,8 +241,13 @@ class HullAgreement:
         return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
 
 
-def hull_agreement(first: Hull, second: Hull) -> HullAgreement:
+def hull_agreement(first: Hull, second: Hull, whose: tuple[str, str] | None = None) -> HullAgreement:
     """Agreement of two hulls; of structures with one name the lowest counts.
+
+    Parameters
+    ----------
+    first, second : the hulls.
+    whose : what each is called in messages; None: by its source.
 
     Raises
     ------
@@ -189,7 +263,11 @@ def hull_agreement(first: Hull, second: Hull) -> HullAgreement:
             )
     names = tuple(name for name in both if 0 < first.x[here[name]] < 1)
     if not names:
-        raise ValueError(f"{first.source} and {second.source} have no structure in common between the end members")
+        one, other = whose or (first.source, second.source)
+        raise ValueError(
+            f"{one} and {other} have no structure in common between the end members, so nothing can be held against "
+            "each other; run the orderings of one in the other too: the same `fraction:` and `orderings:`"
+        )
     i, j = [here[name] for name in names], [there[name] for name in names]
     residuals = second.energies[j] - first.energies[i]
     heights = second.above[j] - first.above[i]

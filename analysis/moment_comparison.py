@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..potentials.evaluation.scores import ModelScores, MomentSet
 from .campaign_results import CampaignResults
+from .ways_out import is_number, retry_options
 
 Floats = NDArray[np.float64]
 Panel = Literal["a", "b", "c", "d"]
@@ -57,7 +58,7 @@ def relaxation_moments(results: CampaignResults) -> MomentSeries:
     Raises
     ------
     ValueError
-        If no such calculation has both.
+        If no such calculation has both, or one of them is no number.
     """
     x: list[float] = []
     y: list[float] = []
@@ -70,13 +71,18 @@ def relaxation_moments(results: CampaignResults) -> MomentSeries:
             continue
         place = {parent: here for here, parent in enumerate(step["site_order"])}
         sites = [place[parent] for parent in step["redox_sites"]]
-        x += [abs(step["first_magmoms"][site]) for site in sites]
-        y += [abs(step["magmoms"][site]) for site in sites]
+        both = [[step[name][site] for site in sites] for name in ("first_magmoms", "magmoms")]
+        if not all(is_number(moment) for moments in both for moment in moments):
+            again = results.ways("retry", results.engine, *retry_options([calculation]))
+            raise ValueError(
+                f"{results.source}: a moment of {calculation['intended_key']} is no number; look at the OUTCAR, then "
+                f"{again} and run again"
+            )
+        x += [abs(moment) for moment in both[0]]
+        y += [abs(moment) for moment in both[1]]
         high += step["achieved"]["is_high"] or [None] * len(sites)
     if not x:
-        raise ValueError(
-            f"no calculation of two charge states has moments of its first step; `{results.run}` adds some"
-        )
+        raise ValueError(f"no calculation of two charge states has moments of its first step; {results.run} adds some")
     return MomentSeries(results.name, results.source, np.array(x), np.array(y), tuple(high))
 
 

@@ -17,6 +17,7 @@ from ..inputs.charge_states import state_names
 from ..potentials.evaluation.scores import ModelScores, ReachedOrdering
 from ..stores.relative_energy import EV_TO_MEV
 from .campaign_results import CampaignResults
+from .ways_out import refuse_no_numbers
 
 VACANCY = "vacancy"
 MOST = 11
@@ -94,15 +95,17 @@ def lowest_structures(
     Raises
     ------
     ValueError
-        If no calculation between the end members counts.
+        If no calculation between the end members counts, or an energy is no number.
     """
-    between = [c for c in results.counting if 0 < c["fraction"] < 1]
+    between = results.between()
     if not between:
-        raise ValueError(f"no calculation between the end members counts; `{results.run}` computes what is missing")
+        raise ValueError(f"no calculation between the end members counts; {results.run} computes what is missing")
     chosen = fraction if fraction is not None else Counter(c["fraction"] for c in between).most_common(1)[0][0]
-    here = sorted((c for c in between if abs(c["fraction"] - chosen) < 1e-9), key=lambda c: float(c["energy"]))
-    if not here:
+    unsorted = [c for c in between if abs(c["fraction"] - chosen) < 1e-9]
+    if not unsorted:
         raise ValueError(f"no calculation at x = {chosen:g} counts")
+    refuse_no_numbers(unsorted, results.source, results.ways)
+    here = sorted(unsorted, key=lambda c: float(c["energy"]))
     reference = next((c for c in here if "reference" in c["strata"]), None)
     others = [c for c in here if c is not reference][: most - 1 if reference else most]
     zero = float((reference or here[0])["energy_per_fu"])

@@ -40,6 +40,7 @@ from .moment_comparison import AXES, MomentSeries, Panel, model_moments, relaxat
 from .ordering_structures import lowest_structures, reached_structures, stable_structures
 from .search_course import SearchCourse
 from .voltages import campaign_voltages
+from .ways_out import refuse_no_numbers
 
 
 @dataclass(frozen=True)
@@ -167,14 +168,16 @@ def _hull(hull: Hull, figure: Figure) -> MadeFigure:
 
 def _distribution(sources: Sources, title: str) -> MadeFigure:
     results = sources.results
-    between = [c for c in results.counting if 0 < c["fraction"] < 1]
+    between = results.between()
     keys = Counter((("reference" in c["strata"]), c["working_key"]) for c in between)
     with_reference = {key for is_reference, key in keys if is_reference}
     counts = Counter(c["working_key"] for c in between if c["in_statistics"])
     if not counts:
-        raise ValueError(f"no sampled or listed orderings between the end members count; `{results.run}` computes them")
+        raise ValueError(f"no sampled or listed orderings between the end members count; {results.run} computes them")
     key = max(counts, key=lambda key: (key in with_reference, counts[key], key))
-    found = distribution_of([c for c in between if c["working_key"] == key])
+    here = [c for c in between if c["working_key"] == key]
+    refuse_no_numbers(here, results.source, results.ways)
+    found = distribution_of(here)
     heading = f"{_of(results, title)}\n{sources.working_ion} ordering {key}, {said_source(results.source)}"
     statistics = {
         name: getattr(found, name)

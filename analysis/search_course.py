@@ -41,7 +41,7 @@ class SearchCourse:
 
     def hull(self) -> Hull:
         """Hull of all that was evaluated; errors as in `make_hull`."""
-        return make_hull(self.names, self.x, self.energies_per_fu, self.source, "valenceflow search run HOST -x all")
+        return make_hull(self.names, self.x, self.energies_per_fu, self.source, "`valenceflow search run HOST -x all`")
 
     def lowest_so_far(self) -> dict[float, tuple[Floats, Floats]]:
         """Fraction -> (number of the evaluation, lowest energy above the best found there), meV per formula unit."""

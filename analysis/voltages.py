@@ -109,7 +109,7 @@ def campaign_voltages(results: CampaignResults, metal: Mapping[str, Any] | None)
     if metal is None:
         raise ValueError(
             f"voltages need the metal {ion} by {results.source}, which is not there: add `voltages: true` to the "
-            f"campaign file, then `{results.run} --engine {results.engine} --only metal`"
+            f"campaign file, then {results.ways('run', results.engine, '--only', 'metal')}"
         )
     hull = results.hull()
     x, energies = _corners(hull, results)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from .places import CampaignArgument, JsonOption, StoreOption, find_place
-from .wording import rehearsal_note
+from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
+from .wording import NO_CAMPAIGN, rehearsal_note, shell_words
 
 if TYPE_CHECKING:
     from ..stores.frame_filters import FrameFilters
@@ -101,6 +101,7 @@ def export(
         citation=citation,
     )
     place = find_place(campaign, store)
+    _refuse_without_frames(place, campaign, store)
     with ended_as_by_ctrl_c(), ProgressLine(shown=not as_json) as bar:
         done = export_set(place.stores, to, options, read_back if check else None, bar.moved, replace)
     place.stores.close()
@@ -109,6 +110,18 @@ def export(
         return
     for line in report(done.manifest, to):
         typer.echo(line)
+
+
+def _refuse_without_frames(place: Place, campaign: Path | None, store: Path | None) -> None:
+    """Refuse a store whose frames were not made yet, with the command that makes them."""
+    if not place.stores.collection("frames").count({}):
+        whose = ["--store", store] if campaign is None and store is not None else [campaign or NO_CAMPAIGN]
+        build = shell_words("valenceflow", "build", *whose)
+        place.stores.close()
+        raise ValueError(
+            f"{place.stores.place}: no frames to export yet; `{build}` makes those of a campaign's calculations, "
+            "`valenceflow ingest` takes others"
+        )
 
 
 def _filters(keep: Sequence[str], leave_out: Sequence[str], **others: Any) -> FrameFilters:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..inputs.whole_files import write_whole, written_whole
+from ..analysis.ways_out import Ways
+from ..inputs.whole_files import refuse_within_a_file, write_whole, written_whole
 from .completion import complete_engine, complete_figure, complete_figure_source
 from .places import JsonOption, find_place, open_store
-from .wording import counted
+from .wording import commands_on, counted
 
 if TYPE_CHECKING:
     from ..analysis.campaign_results import CampaignResults
     from ..analysis.paper_figures import MadeFigure, Sources
     from ..analysis.search_course import SearchCourse
     from ..potentials.evaluation.scores import ModelScores
+    from ..stores.connect import Stores
 
 PUBLISHED = "published"
 FORMATS = ("png", "svg", "pdf")
@@ -58,6 +61,7 @@ def figures(
         raise ValueError("say where the figures go: --to DIR")
     if kind not in FORMATS:
         raise ValueError(f"--format {kind!r}: choose {', '.join(FORMATS)}")
+    refuse_within_a_file(to / "fig1")
     from ..analysis.paper_figures import FIGURES, make_figure  # noqa: PLC0415 - matplotlib
 
     wanted = _wanted(only, list(FIGURES))
@@ -66,10 +70,11 @@ def figures(
     for name in wanted:
         try:
             made = make_figure(name, found)
+            numbers = _numbers(made)
         except ValueError as err:
             done.append({"figure": name, "title": FIGURES[name][0], "files": [], "reason": str(err)})
             continue
-        files = _write(made, to / name, kind)
+        files = _write(made, numbers, to / name, kind)
         done.append({"figure": name, "title": FIGURES[name][0], "files": files, "reason": ""})
     typer.echo(json.dumps(done, indent=1) if as_json else "\n".join(_said(done, to)))
     lacking = [entry for entry in done if not entry["files"]]
@@ -135,10 +140,18 @@ def read_results(path: Path, engine: str | None) -> tuple[CampaignResults, dict[
         place = find_place(path, None)
         stores, name = place.stores, place.name
     try:
-        results = read_campaign_results(stores, name, full, f"valenceflow run {path}")
+        results = read_campaign_results(stores, name, full, _ways(path, stores))
         return results, metal_reference(stores, results)
     finally:
         stores.close()
+
+
+def _ways(path: Path, stores: Stores) -> Ways:
+    """Commands on a campaign; of a store they name no file, and say whose is meant."""
+    if path.suffix != ".sqlite":
+        return Ways(commands_on(path))
+    names = ", ".join(sorted(stores.collection("campaigns").distinct("campaign")))
+    return Ways(commands_on(None), f" (with the file of campaign {names})")
 
 
 def _search(folder: Path) -> SearchCourse:
@@ -165,7 +178,32 @@ def _search(folder: Path) -> SearchCourse:
     )
 
 
-def _write(made: MadeFigure, stem: Path, kind: str) -> list[str]:
+def _numbers(made: MadeFigure) -> str:
+    """A figure's numbers as JSON; statistics that are none (NaN) are null there.
+
+    Raises
+    ------
+    ValueError
+        If a number that is drawn is none: JSON has no NaN.
+    """
+    for row in made.rows:
+        for column, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                which = next((str(v) for v in row.values() if isinstance(v, str)), "a row")
+                raise ValueError(f"{which}: {column} is {value}, no number; mend what it comes from, or leave it out")
+    return json.dumps({**_with_nulls(made.about), "rows": made.rows}, indent=1, allow_nan=False) + "\n"
+
+
+def _with_nulls(value: Any) -> Any:
+    """Plain data with None for each NaN and infinity."""
+    if isinstance(value, dict):
+        return {name: _with_nulls(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(made: MadeFigure, about: str, stem: Path, kind: str) -> list[str]:
     """Picture, CSV and JSON, each whole or not at all; returns their names."""
     picture, table, numbers = (stem.with_suffix(f".{suffix}") for suffix in (kind, "csv", "json"))
     with written_whole(picture) as partial:
@@ -175,16 +213,17 @@ def _write(made: MadeFigure, stem: Path, kind: str) -> list[str]:
     writer.writeheader()
     writer.writerows(made.rows)
     write_whole(table, text.getvalue())
-    write_whole(numbers, json.dumps({**made.about, "rows": made.rows}, indent=1) + "\n")
+    write_whole(numbers, about)
     return [str(path) for path in (picture, table, numbers)]
 
 
 def _said(done: Sequence[dict[str, Any]], to: Path) -> list[str]:
     made = [entry for entry in done if entry["files"]]
     lines = [f"{entry['figure']:10s}{entry['title']}" for entry in made]
-    lines.append(f"{counted(len(made), 'figure')} in {to}, each with its numbers as CSV and JSON")
+    if made:
+        lines.append(f"{counted(len(made), 'figure')} in {to}, each with its numbers as CSV and JSON")
     lacking = [entry for entry in done if not entry["files"]]
     if lacking:
-        lines.append("not made:")
+        lines.append("not made:" if made else "no figure could be made:")
         lines += [f"  {entry['figure']:10s}{entry['reason']}" for entry in lacking]
     return lines

@@ -13,8 +13,17 @@ from .figures import read_results
 from .places import JsonOption
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..analysis.campaign_results import CampaignResults
     from ..analysis.hull_agreement import Hull, HullAgreement
+
+LAYOUTS = (
+    ("x", "orderings", "lowest", "meV/f.u.\nrelative", "meV/f.u.\nabove hull"),
+    ("x", "lowest", "meV/f.u.\nrelative", "meV/f.u.\nabove hull"),
+    ("x", "lowest", "meV/f.u.\nabove hull"),
+)
+"""Columns, the fullest layout first; a terminal gets the first one that fits."""
 
 
 def hull(
@@ -49,7 +58,8 @@ def hull(
         other, _ = read_results(against or campaign, against_engine)
         _same_cell(results, other)
         theirs = other.hull()
-        agreement = hull_agreement(theirs, found)
+        whose = (f"{against or campaign} ({theirs.source})", f"{campaign} ({found.source})")
+        agreement = hull_agreement(theirs, found, whose)
         about["against"] = {"campaign": other.name, "source": theirs.source, **agreement.as_dict()}
     if as_json:
         typer.echo(json.dumps(about, indent=1))
@@ -98,20 +108,14 @@ def _same_cell(results: CampaignResults, other: CampaignResults) -> None:
 def _show(about: dict[str, Any]) -> None:
     from rich.console import Console  # noqa: PLC0415 - start-up
 
-    from .tables import plain_table  # noqa: PLC0415
+    from .tables import first_that_fits  # noqa: PLC0415
     from .wording import rehearsal_note  # noqa: PLC0415
 
     note = rehearsal_note(about["source"])
     typer.echo(f"{about['campaign']}: {about['source']}" + (f" ({note})" if note else ""))
-    table = plain_table()
-    for column in ("x", "orderings", "lowest", "meV/f.u.\nrelative", "meV/f.u.\nabove hull"):
-        table.add_column(column, justify="left" if column == "lowest" else "right", no_wrap=True)
-    for row in about["compositions"]:
-        height = "stable" if row["stable"] else f"{row['above_hull_mev_per_fu']:.1f}"
-        table.add_row(
-            f"{row['x']:.3f}", str(row["orderings"]), row["lowest"], f"{row['relative_mev_per_fu']:.1f}", height
-        )
-    Console().print(table)
+    console = Console()
+    tables = [_table(about["compositions"], columns) for columns in LAYOUTS]
+    console.print(first_that_fits(tables, console) or tables[-1])
     voltages = about["voltages"]
     if "refused" in voltages:
         typer.echo(f"no voltages: {voltages['refused']}")
@@ -122,6 +126,24 @@ def _show(about: dict[str, Any]) -> None:
             f"{step['capacity_mAh_per_g']:.1f} mAh/g"
         )
     typer.echo(f"average {voltages['average_V']:.3f} V against {voltages['against']}")
+
+
+def _table(compositions: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+    """Compositions with some of the columns; where they do not fit, names of orderings are broken and no number is."""
+    from .tables import plain_table  # noqa: PLC0415 - start-up
+
+    table = plain_table()
+    for column in columns:
+        is_name = column == "lowest"
+        table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
+    for row in compositions:
+        cells = (
+            f"{row['x']:.3f}", str(row["orderings"]), row["lowest"], f"{row['relative_mev_per_fu']:.1f}",
+            "stable" if row["stable"] else f"{row['above_hull_mev_per_fu']:.1f}",
+        )  # fmt: skip
+        found = dict(zip(LAYOUTS[0], cells, strict=True))
+        table.add_row(*(found[column] for column in columns))
+    return table
 
 
 def _agreement_lines(theirs: Hull, found: HullAgreement) -> list[str]:

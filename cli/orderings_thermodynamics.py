@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..inputs.whole_files import refuse_within_a_file
 from .ordering_model import DielectricOption, ModelOption, RankedBy
 from .ordering_subject import (
     AtOption,
     ChargesOption,
     CoupleOption,
     CouplesOption,
-    FractionOption,
     HostArgument,
     Subject,
     SupercellOption,
@@ -29,13 +29,19 @@ if TYPE_CHECKING:
 
 TEMPERATURES = "25:2500:60"
 MOST_TEMPERATURES = 2000
+LOWEST, HIGHEST = 1e-3, 1e6  # K
 FIGURES = (".svg", ".png", ".pdf")
 
 
 def thermodynamics(
     host: HostArgument,
     supercell: SupercellOption = None,
-    fraction: FractionOption = None,
+    fractions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fraction", "-x", help="Occupied working-ion sites / all of them, e.g. 2/3.", show_default=False
+        ),
+    ] = None,
     couple: CoupleOption = None,
     at: AtOption = None,
     temperatures: Annotated[
@@ -48,7 +54,7 @@ def thermodynamics(
     ] = False,
     sweeps: Annotated[int, typer.Option(min=10, help="Of each walker, where sampled.")] = 1000,
     sets: Annotated[int, typer.Option(min=2, help="Independent samplings, which give the errors.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
     figure: Annotated[
         Path | None, typer.Option(help="Picture to write: FILE.svg, .png or .pdf.", show_default=False)
     ] = None,
@@ -67,7 +73,12 @@ def thermodynamics(
 
     if figure is not None and figure.suffix not in FIGURES:
         raise ValueError(f"--figure {figure}: name a file {', '.join(FIGURES)}")
+    if figure is not None:
+        refuse_within_a_file(figure)
     kelvin = parse_temperatures(temperatures)
+    if fractions is not None and len(fractions) > 1:
+        raise ValueError(f"-x is given {len(fractions)} times: give one composition, or none to see all of them")
+    fraction = fractions[0] if fractions else None
     subject = read_subject(host, supercell, couple, couples, working_ion, charges, symprec)
     ranked_by = RankedBy(model, dielectric)
     catalogues = _catalogues(subject, fraction, at, ranked_by)
@@ -123,20 +134,21 @@ def parse_temperatures(text: str) -> Floats:
     Raises
     ------
     ValueError
-        If it is neither, or a temperature is not positive.
+        If it is neither, or a temperature lies outside `LOWEST` to `HIGHEST`.
     """
     import numpy as np  # noqa: PLC0415 - start-up
 
     wrong = (
         f"--temperatures {text!r}: write LOW:HIGH:NUMBER in K (e.g. {TEMPERATURES}; at most {MOST_TEMPERATURES}), or "
-        "100,300,600; all above 0 K"
+        f"100,300,600; all of {LOWEST:g} to {HIGHEST:.0f} K"
     )
     parts = text.split(":") if ":" in text else text.split(",")
     try:
         numbers = np.array([float(part) for part in parts])
     except ValueError as err:
         raise ValueError(wrong) from err
-    if not (np.isfinite(numbers) & (numbers > 0)).all():
+    kelvin = numbers[:2] if ":" in text else numbers
+    if not (np.isfinite(numbers).all() and ((kelvin >= LOWEST) & (kelvin <= HIGHEST)).all()):
         raise ValueError(wrong)
     if ":" not in text:
         return np.unique(numbers)

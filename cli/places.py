@@ -48,10 +48,9 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
     Raises
     ------
     ValueError
-        If neither is given, or there is no store yet.
+        If neither is given, or there is no store yet, or nothing in it.
     """
-    from ..flows.lock import is_starting  # noqa: PLC0415 - start-up
-    from ..stores.connect import STORE_FILE, sqlite_stores, stores_from_yaml  # noqa: PLC0415
+    from ..stores.connect import STORE_FILE, sqlite_stores, stores_from_yaml  # noqa: PLC0415 - start-up
 
     if (campaign is None) == (store is None):
         raise ValueError("say which: a CAMPAIGN.yaml, or --store PATH")
@@ -61,18 +60,29 @@ def find_place(campaign: Path | None, store: Path | None) -> Place:
     name, own_store = _name_and_store(campaign)
     folder = campaign.resolve().parent / name
     if own_store is not None:
-        return Place(name, folder, stores_from_yaml(campaign.resolve().parent / own_store))
-    if not (folder / STORE_FILE).exists():
-        if (folder / "manifest.json").exists():
-            raise ValueError(
-                f"{folder / STORE_FILE} is gone: `valenceflow rebuild {campaign}` makes it anew from the run folders"
-            )
-        if is_starting(campaign):
-            raise ValueError(f"campaign {name} is being started: its run chooses orderings; ask again in a minute")
-        raise ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
+        stores = stores_from_yaml(campaign.resolve().parent / own_store)
+        _refuse_no_store(stores, campaign, name, folder)
+        return Place(name, folder, stores)
     stores = sqlite_stores(folder / STORE_FILE)
+    _refuse_no_store(stores, campaign, name, folder)
     stores.refuse_others(name)
     return Place(name, folder, stores)
+
+
+def _refuse_no_store(stores: Stores, campaign: Path, name: str, folder: Path) -> None:
+    """Refuse a campaign whose store is not there or has nothing in it: who only looks makes none."""
+    from ..flows.lock import is_running, is_starting  # noqa: PLC0415 - start-up
+
+    # A run that begins makes the file first, then what is in it.
+    if stores.lack is None or (stores.lack == "empty" and is_running(folder)):
+        return
+    if (folder / "manifest.json").exists():
+        raise ValueError(
+            f"{stores.place} is {stores.lack}: `valenceflow rebuild {campaign}` makes it anew from the run folders"
+        )
+    if is_starting(campaign):
+        raise ValueError(f"campaign {name} is being started: its run chooses orderings; ask again in a minute")
+    raise ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
 
 
 def open_store(path: Path) -> Stores:
@@ -81,13 +91,19 @@ def open_store(path: Path) -> Stores:
     Raises
     ------
     ValueError
-        If there is no such file.
+        If there is no such file, or nothing in it: who only looks makes no store.
     """
     from ..stores.connect import sqlite_stores, stores_from_yaml  # noqa: PLC0415 - start-up
 
     if not path.exists():
         raise ValueError(f"{path}: no such store")
-    return stores_from_yaml(path) if path.suffix in (".yaml", ".yml") else sqlite_stores(path)
+    stores = stores_from_yaml(path) if path.suffix in (".yaml", ".yml") else sqlite_stores(path)
+    if stores.lack is not None:
+        raise ValueError(
+            f"{stores.place} is {stores.lack}, so there is no store; `valenceflow run CAMPAIGN.yaml` makes one, and so "
+            "does `valenceflow ingest`"
+        )
+    return stores
 
 
 def is_sqlite(path: Path) -> bool:

@@ -9,20 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..inputs.whole_files import write_whole
+from ..inputs.whole_files import refuse_within_a_file, write_whole
 from .completion import complete_data_set, complete_engine, complete_report
 from .next_steps import failure_lines, lost_lines
 from .places import JsonOption, Place, StoreOption, find_place
-from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, Exact, command, counted
+from .wording import (
+    AS_MEANT,
+    AUDIT_FAILED,
+    FAILED,
+    LOST_ORDERING,
+    MISSING,
+    NO_CAMPAIGN,
+    Exact,
+    command,
+    commands_on,
+    counted,
+)
 
 if TYPE_CHECKING:
     from ..analysis.report.calculations import Part
     from ..analysis.report.page import Advice, Report
-    from ..analysis.report.remedies import CommandText, Note
+    from ..analysis.report.remedies import Note
     from ..stores.overview import FractionOverview
-
-_NO_CAMPAIGN = Path("CAMPAIGN.yaml")
-"""Stands for the file in commands where a bare store is reported."""
 
 
 def report(
@@ -63,12 +71,15 @@ def report(
     Hull, orderings with filters, structures, moments, failures with what mends them; models side by side.
     """  # fmt: skip
     from ..analysis.report.page import page  # noqa: PLC0415 - plotly, pymatgen
+    from ..flows.engines import engine_name  # noqa: PLC0415 - start-up
 
+    engine = None if engine is None else engine_name(engine)
     campaigns, scores = _sorted_out(what or [])
     if not campaigns and store is None and not scores:
         raise ValueError("say what to report: a CAMPAIGN.yaml, --store PATH, or SCORES.json of `valenceflow evaluate`")
     place = find_place(campaigns[0] if campaigns else None, store) if campaigns or store is not None else None
     target = out or _beside(place, store, scores)
+    refuse_within_a_file(target)
     if target.is_dir():
         raise ValueError(f"{target} is a folder; name a file, e.g. --out {target / 'report.html'}")
     made = _report(place, campaigns[0] if campaigns else None, engine, scores, dataset or [])
@@ -150,20 +161,18 @@ def _fill_in_campaign(made: Report, place: Place, campaign: Path | None, engine:
     made.charts = [charts_of(part, f"part-{number}") for number, part in enumerate(parts, 1)]
     made.structures = encoded(parts, rows)
     _fill_in_state(made, place, campaign, engine)
-    return list(notes_of(parts, _commands(campaign)))
-
-
-def _commands(campaign: Path | None) -> CommandText:
-    return lambda verb, engine, *options: command(verb, campaign or _NO_CAMPAIGN, engine, *options)
+    return list(notes_of(parts, commands_on(campaign)))
 
 
 def _nothing(place: Place, campaign: Path | None, engine: str | None) -> str:
+    from ..stores.overview import engine_asked  # noqa: PLC0415 - start-up
+
     of = f" of engine {engine}" if engine else ""
     there = sorted(place.stores.collection("calculations").distinct("engine"))
     others = f"; there are some of {', '.join(there)}" if engine and there else ""
     return (
         f"no calculation{of} in {place.stores.place} yet{others}; run the campaign first: "
-        f"`{command('run', campaign or _NO_CAMPAIGN, engine)}`"
+        f"`{command('run', campaign or NO_CAMPAIGN, engine or engine_asked(place.stores, place.name))}`"
     )
 
 
@@ -183,7 +192,7 @@ def _fill_in_state(made: Report, place: Place, campaign: Path | None, engine: st
     lost: dict[str, int] = {}
     for _, row in rows:
         lost[row.engine] = lost.get(row.engine, 0) + row.lost
-    made.lost = [_advice(lost_lines(n, campaign or _NO_CAMPAIGN, name)) for name, n in lost.items() if n]
+    made.lost = [_advice(lost_lines(n, campaign or NO_CAMPAIGN, name)) for name, n in lost.items() if n]
     made.summary = list(_summary(made.parts))
 
 

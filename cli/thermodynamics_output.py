@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp
 from pathlib import Path
@@ -24,10 +24,33 @@ from ..inputs.supercells import supercell_text
 from ..inputs.whole_files import written_whole
 from .ordering_model import RankedBy
 from .ordering_output import about
-from .tables import plain_table
+from .tables import first_that_fits, plain_table
 
-SHOWN_TEMPERATURES, SHOWN_HULLS = 12, 3
+SHOWN_TEMPERATURES = 12
 ON_HULL = 1e-9  # eV per formula unit
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a table that are there at any temperature, and of how many temperatures it has one each."""
+
+    columns: tuple[str, ...]
+    temperatures: int = 0
+
+
+COMPOSITIONS = (
+    Layout(("x", "arrangements", "", "ln W\nk/f.u."), 3),
+    Layout(("x", "arrangements", "ln W\nk/f.u."), 2),
+    Layout(("x", "arrangements"), 1),
+    Layout(("x",), 1),
+)
+HULL = (Layout(("x",), 3), Layout(("x",), 2), Layout(("x",), 1))
+ONE = (
+    Layout(("T (K)", "F\nmeV/f.u.", "E\nmeV/f.u.", "S\nk/f.u.", "C\nk/f.u.")),
+    Layout(("T (K)", "F\nmeV/f.u.", "S\nk/f.u.", "C\nk/f.u.")),
+    Layout(("T (K)", "S\nk/f.u.", "C\nk/f.u.")),
+)
+"""The fullest layout first; a terminal gets the first one that fits."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +93,18 @@ def show(found: Found, as_json: bool) -> None:
         return
     typer.echo(_head(found))
     console = Console()
-    if len(found.compositions) > 1:
-        console.print(_compositions_table(found))
-    else:
-        console.print(_temperatures_table(found))
+    several = len(found.compositions) > 1
+    _print(console, found, _compositions_table if several else _temperatures_table, COMPOSITIONS if several else ONE)
     if found.has_hull:
-        console.print(_hull_table(found))
+        _print(console, found, _hull_table, HULL)
     for line in [*_unsettled(found), *_peaks(found)]:
         typer.echo(line)
+
+
+def _print(console: Console, found: Found, make: Callable[[Found, Layout], Table], layouts: Sequence[Layout]) -> None:
+    """The fullest of several layouts that fits the terminal; the narrowest where none does."""
+    tables = [make(found, layout) for layout in layouts]
+    console.print(first_that_fits(tables, console) or tables[-1])
 
 
 def _subject(found: Found) -> str:
@@ -109,20 +136,26 @@ def _with_error(value: float, error: float | None, digits: int) -> str:
     return f"{value:z.{digits}f}" if error is None else f"{value:z.{digits}f} ± {error:.{digits}f}"
 
 
-def _temperatures_table(found: Found) -> Table:
+def _kelvin(temperature: float) -> str:
+    """A temperature in whole K; of small ones three digits."""
+    return f"{temperature:.0f}" if temperature >= 100 else f"{temperature:.3g}"
+
+
+def _temperatures_table(found: Found, layout: Layout) -> Table:
     (one,) = found.compositions.values()
     table = plain_table()
-    for name in ("T (K)", "F\nmeV/f.u.", "E\nmeV/f.u.", "S\nk/f.u.", "C\nk/f.u."):
+    for name in layout.columns:
         table.add_column(name, justify="right", no_wrap=True)
     for place in evenly(len(one.temperatures), SHOWN_TEMPERATURES):
-        table.add_row(*_cells(one, place, found.formula_units))
+        cells = dict(zip(ONE[0].columns, _cells(one, place, found.formula_units), strict=True))
+        table.add_row(*(cells[name] for name in layout.columns))
     table.caption = "F and E from the lowest ordering"
     return table
 
 
 def _cells(one: Thermodynamics, place: int, formula_units: int) -> list[str]:
     mev, k = EV_TO_MEV / formula_units, 1.0 / (BOLTZMANN * formula_units)
-    cells = [f"{one.temperatures[place]:.0f}"]
+    cells = [_kelvin(one.temperatures[place])]
     for name, zero, unit, digits in (
         ("free_energy", one.lowest, mev, 2), ("energy", one.lowest, mev, 2), ("entropy", 0.0, k, 4),
         ("heat_capacity", 0.0, k, 4),
@@ -132,32 +165,32 @@ def _cells(one: Thermodynamics, place: int, formula_units: int) -> list[str]:
     return cells
 
 
-def _compositions_table(found: Found) -> Table:
+def _compositions_table(found: Found, layout: Layout) -> Table:
     temperatures = next(iter(found.compositions.values())).temperatures
-    places, k = evenly(len(temperatures), SHOWN_HULLS), 1.0 / (BOLTZMANN * found.formula_units)
+    places, k = evenly(len(temperatures), layout.temperatures), 1.0 / (BOLTZMANN * found.formula_units)
     table = plain_table()
-    for name in ("x", "arrangements", "", "ln W\nk/f.u."):
+    for name in layout.columns:
         table.add_column(name, justify="right", no_wrap=True)
     for place in places:
-        table.add_column(f"S ({temperatures[place]:.0f} K)\nk/f.u.", justify="right", no_wrap=True)
+        table.add_column(f"S ({_kelvin(temperatures[place])} K)\nk/f.u.", justify="right", no_wrap=True)
     table.add_column("C peak\nK", justify="right", no_wrap=True)
     for x, one in found.compositions.items():
         errors = [None if one.errors is None else k * float(one.errors.entropy[place]) for place in places]
         entropies = [_with_error(k * float(one.entropy[p]), e, 3) for p, e in zip(places, errors, strict=True)]
         peak = "-" if one.peak is None else _with_error(one.peak.temperature, one.peak.error, 0)
         ways = f"{round(exp(one.ln_arrangements)):,}" if one.ln_arrangements < 30 else f"{exp(one.ln_arrangements):.2e}"
-        table.add_row(
-            f"{x:.4g}", ways, one.method, f"{one.ln_arrangements / found.formula_units:.3f}", *entropies, peak
-        )
+        firsts = (f"{x:.4g}", ways, one.method, f"{one.ln_arrangements / found.formula_units:.3f}")
+        cells = dict(zip(COMPOSITIONS[0].columns, firsts, strict=True))
+        table.add_row(*(cells[name] for name in layout.columns), *entropies, peak)
     return table
 
 
-def _hull_table(found: Found) -> Table:
+def _hull_table(found: Found, layout: Layout) -> Table:
     mixing, hull = free_energy_hull(found.compositions, found.formula_units)
     temperatures = next(iter(found.compositions.values())).temperatures
-    places = evenly(len(temperatures), SHOWN_HULLS)
+    places = evenly(len(temperatures), layout.temperatures)
     table = plain_table("free energy of mixing, meV/f.u.; * on the hull")
-    for name in ("x", *(f"{temperatures[place]:.0f} K" for place in places)):
+    for name in (*layout.columns, *(f"{_kelvin(temperatures[place])} K" for place in places)):
         table.add_column(name, justify="right", no_wrap=True)
     for row, x in enumerate(sorted(found.compositions)):
         marks = ["*" if mixing[row, p] - hull[row, p] < ON_HULL else " " for p in places]
@@ -182,7 +215,7 @@ def _peaks(found: Found) -> list[str]:
     if not one.ln_arrangements:
         return ["one arrangement only: there is nothing to order"]
     if one.peak is None:
-        return [f"no peak of the heat capacity between {low:.0f} and {high:.0f} K: widen --temperatures"]
+        return [f"no peak of the heat capacity between {_kelvin(low)} and {_kelvin(high)} K: widen --temperatures"]
     error = "" if one.peak.error is None else f" ± {one.peak.error:.0f}"
     return [
         f"order-disorder temperature of this supercell: {one.peak.temperature:.0f}{error} K (peak of the heat capacity)"

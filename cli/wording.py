@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ AS_MEANT, AUDIT_FAILED, FAILED, MISSING = "as meant", "audit failed", "failed", 
 
 SHORT_NAMES = {"x": "fraction", "meant": "intended_key", "achieved": "achieved_key", "ordering": "relation"}
 """Column -> the field of a calculation that it shows."""
+
+NO_CAMPAIGN = Path("CAMPAIGN.yaml")
+"""Stands for the file in commands where a bare store is read."""
 
 
 class Exact(str):
@@ -61,6 +64,16 @@ def command(verb: str, campaign: Path, engine: str | None = None, *options: str)
     options : further words.
     """
     return shell_words("valenceflow", verb, campaign, *(["--engine", engine] if engine else []), *options)
+
+
+def commands_on(campaign: Path | None) -> Callable[..., str]:
+    """Function that makes commands on a campaign: verb, engine (None leaves it out), further words.
+
+    Parameters
+    ----------
+    campaign : its file; None where a bare store is read: `NO_CAMPAIGN` stands for it.
+    """
+    return lambda verb, engine, *options: command(verb, campaign or NO_CAMPAIGN, engine, *options)
 
 
 def shell_words(*words: str | Path) -> str:

@@ -5,11 +5,13 @@ Steps that passed their audit keep their job uuid, so that they are not run agai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from ..stores.builders import build_calculations, supersede
 from ..stores.documents import ConfigurationDoc, FailureReason
+from ..stores.overview import engine_asked
 from ..stores.relations import LOST, LOST_ORDERING
 from .campaign_file import Campaign
 from .lock import campaign_lock
@@ -24,7 +26,7 @@ RETRY_REASONS = (*get_args(FailureReason), "failed", "audit failed", LOST_ORDERI
 def mark_for_retry(
     campaign: Campaign, engine: str, reason: str | None = None, only: Sequence[str] = ()
 ) -> list[ConfigurationDoc]:
-    """Raise the attempt of configurations whose latest calculation failed or did not pass its audit.
+    """Raise the attempt of configurations whose latest calculation failed, did not pass its audit or has no energy.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def mark_for_retry(
             if found is None or (only and not matches(configuration, only)):
                 continue
             reasons = _reasons(found)
-            if (reason in reasons) if reason is not None else (found["state"] != "completed"):
+            if (reason in reasons) if reason is not None else _is_to_do_again(found):
                 marked.append(next_attempt(configuration, found["steps"]))
         if not marked:
             wanted = f" of reason {reason!r}" if reason else ""
@@ -77,9 +79,9 @@ def only_engine(campaign: Campaign) -> str | None:
     if not (campaign.folder / MANIFEST_FILE).exists():
         return None
     stores = campaign_stores(campaign)
-    engines = stores.collection("configurations").distinct("engine", {"campaign": campaign.file.name})
+    found = engine_asked(stores, campaign.file.name)
     stores.close()
-    return str(engines[0]) if len(engines) == 1 else None
+    return found
 
 
 def next_attempt(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> ConfigurationDoc:
@@ -98,6 +100,12 @@ def next_attempt(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> C
         for step, uuid in configuration.job_uuids.items()
     }
     return configuration.model_copy(update={"attempt": attempt, "job_uuids": uuids})
+
+
+def _is_to_do_again(calculation: Mapping[str, Any]) -> bool:
+    """Whether it failed, did not pass its audit, or gave an energy that is no number."""
+    energy = calculation["energy_per_fu"]
+    return calculation["state"] != "completed" or not (isinstance(energy, int | float) and math.isfinite(energy))
 
 
 def _passed(step: Mapping[str, Any] | None) -> bool:

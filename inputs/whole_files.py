@@ -12,8 +12,10 @@ from pathlib import Path
 def written_whole(path: Path) -> Iterator[Path]:
     """A name beside the path to write to, which becomes the path only when everything is written.
 
-    For one writer at a time: what an interrupted writing left under that name is swept away.
+    For one writer at a time: what an interrupted writing left under that name is swept away. Errors as in
+    `refuse_within_a_file`.
     """
+    refuse_within_a_file(path)
     partial = path.with_name(f".{path.name}.partial")
     _remove(partial)
     try:
@@ -24,6 +26,19 @@ def written_whole(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         _remove(partial)
+
+
+def refuse_within_a_file(path: Path) -> None:
+    """Refuse a path one of whose folders is a file; for commands that work long before they write.
+
+    Raises
+    ------
+    ValueError
+        With that file.
+    """
+    there = next((parent for parent in path.parents if parent.exists() or parent.is_symlink()), None)
+    if there is not None and not there.is_dir():
+        raise ValueError(f"{there} is a file and no folder, so {path} cannot be written; name another place")
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..inputs.yaml_files import parse_yaml, yaml_text
 from .collection import Collection
@@ -18,7 +18,7 @@ from .inbox import Handed, handed_files, inbox_folder, remove_partial, take_in
 from .migrations import VERSIONS, bring_up_to_date
 from .secrets import database_words, redacted, redacted_spec, secrets_of
 from .sqlite_collection import SQLiteCollection
-from .sqlite_file import Inbox, Journal
+from .sqlite_file import Inbox, Journal, holds_nothing
 from .store_specs import collection_from, for_worker, full_form, is_for_worker, own_collection, renamed, store_from
 
 if TYPE_CHECKING:
@@ -112,6 +112,15 @@ class Stores:
         spec = self.docs_spec
         where = spec.get("path") or spec.get("uri") or f"{spec.get('host')}/{spec.get('database')}"
         return redacted(str(where))
+
+    @property
+    def lack(self) -> Literal["gone", "empty"] | None:
+        """What a file of ours for the documents lacks to be a store; None where it is one, or no file holds them."""
+        mine = own_collection(self.docs_spec)
+        if mine is None:
+            return None
+        path = Path(mine.path)
+        return ("empty" if holds_nothing(path) else None) if path.exists() else "gone"
 
     @property
     def has_inbox(self) -> bool:

@@ -150,6 +150,19 @@ def engines_asked(stores: Stores, ids: Collection[str]) -> dict[str, str]:
     return {c["configuration_id"]: c["engine"] for c in found}
 
 
+def engine_asked(stores: Stores, campaign: str | None = None) -> str | None:
+    """The engine that a campaign's configurations are asked of; None where there are several or none.
+
+    Parameters
+    ----------
+    stores : where it is.
+    campaign : its name; None: every campaign.
+    """
+    criteria = {} if campaign is None else {"campaign": campaign}
+    engines = stores.collection("configurations").distinct("engine", criteria)
+    return str(engines[0]) if len(engines) == 1 else None
+
+
 def _by_id(store: Documents, ids: Collection[str], wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Documents of configurations by their ids, a batch at a time: a filter compares each with every id of it."""
     listed = list(ids)

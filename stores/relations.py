@@ -18,6 +18,16 @@ def ordering_text(relation: str) -> str:
     return f"{LOST_ORDERING}: {relation}" if relation in LOST else relation
 
 
+def is_lost(state: str, relation: str) -> bool:
+    """Whether a calculation was completed with another ordering than was meant."""
+    return state == "completed" and relation in LOST
+
+
+def outcome_text(state: str, relation: str) -> str:
+    """What became of a calculation: of its ordering where it was completed, else its state."""
+    return ordering_text(relation) if state == "completed" else state
+
+
 def rehearsal_note(engine: str) -> str:
     """A warning wherever numbers of a stand-in are shown; empty for real engines."""
     return "REHEARSAL, not DFT" if engine.startswith("rehearsal") else ""

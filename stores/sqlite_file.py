@@ -95,6 +95,24 @@ def check_path(path: str | Path) -> Path:
     return place
 
 
+def holds_nothing(path: Path) -> bool:
+    """Whether a file is no store and would become one when opened: no byte, or a database without a table."""
+    if not path.is_file():
+        return False
+    if not path.stat().st_size:
+        return True
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return False
+    try:
+        return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    except sqlite3.Error:  # whoever opens it as a store says what is wrong
+        return False
+    finally:
+        connection.close()
+
+
 # Connections inherited over a fork belong to the parent: kept here, never used, never closed by the child.
 _inherited: list[sqlite3.Connection] = []
 
@@ -233,7 +251,7 @@ class SQLiteFile:
         row = connection.execute(_GET_VERSION).fetchone()
         found = int(row[0]) if row is not None and str(row[0]).isdigit() else None
         if found is None:
-            raise CollectionError(f"{self.path} does not say its schema version: {self._move_away}")
+            raise CollectionError(f"{self.path} does not say its schema version: {self.move_away}")
         if found > SCHEMA_VERSION:
             raise CollectionError(
                 f"{self.path} has schema version {found}, this valenceflow knows up to {SCHEMA_VERSION}: "
@@ -252,7 +270,8 @@ class SQLiteFile:
         connection.execute("COMMIT")
 
     @property
-    def _move_away(self) -> str:
+    def move_away(self) -> str:
+        """What to do with a file that cannot be mended."""
         # With its -wal: left behind, SQLite would take it for the new file's.
         return (
             f"move it away with what belongs to it (mkdir damaged; mv {self.path}* damaged/), then make the store anew "
@@ -272,10 +291,10 @@ class SQLiteFile:
             )
         if "not a database" in text:
             return CollectionError(
-                f"{self.path} is not a SQLite file: choose another path for the store, or {self._move_away}"
+                f"{self.path} is not a SQLite file: choose another path for the store, or {self.move_away}"
             )
         if "malformed" in text and "JSON" not in text:
-            return CollectionError(f"{self.path} is damaged: {self._move_away}")
+            return CollectionError(f"{self.path} is damaged: {self.move_away}")
         if "full" in text:
             return CollectionError(f"{self.path}: the disk is full; make room and run again, nothing was half written")
         return CollectionError(f"{self.path}: SQLite says {text!r}")

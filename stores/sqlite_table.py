@@ -22,11 +22,15 @@ from .sqlite_pushdown import (
     Pushdown,
     column_expression,
     is_indexable,
+    json_path,
     quoted,
 )
-from .sqlite_reader import Read, Reader
+from .sqlite_reader import Read, Reader, Row
 
 Item = TypeVar("Item")
+
+_ORDERING = ("intended_key", "joint_key")
+"""Fields by which people know a document, beside its key."""
 
 
 class Rows(NamedTuple):
@@ -219,7 +223,7 @@ class DocumentTable:
                 rows = connection.execute(sql, (position, last, reader.chunk)).fetchall()
             if not rows:
                 return
-            yield from zip([row[0] for row in rows], reader.read(rows), strict=True)
+            yield from zip([row[0] for row in rows], self._decoded(rows, reader), strict=True)
             position = rows[-1][0]
 
     def fetch(self, ids: Iterable[int], reader: Reader[Read]) -> Iterator[tuple[int, Read]]:
@@ -233,7 +237,31 @@ class DocumentTable:
         with self.file.reading() as connection:
             there = {row[0]: row for row in connection.execute(sql, (orjson.dumps(wanted).decode(),))}
         rows = [there[row] for row in wanted if row in there]
-        return zip([row[0] for row in rows], reader.read(rows), strict=True)
+        return zip([row[0] for row in rows], self._decoded(rows, reader), strict=True)
+
+    def _decoded(self, rows: Sequence[Row], reader: Reader[Read]) -> Iterator[Read]:
+        """What a reader makes of rows; a document that is no JSON to us is named."""
+        try:
+            yield from reader.read(rows)
+        except orjson.JSONDecodeError as err:
+            raise CollectionError(
+                f"{self.file.path}: {self._first_unreadable(rows, reader)} in {self.name} cannot be read ({err.msg}): "
+                f"mend that document, or {self.file.move_away}"
+            ) from err
+
+    def _first_unreadable(self, rows: Sequence[Row], reader: Reader[Read]) -> str:
+        """Key of the first document that cannot be read, and its ordering where it has one."""
+        for row in rows:
+            try:
+                list(reader.read([row]))
+            except orjson.JSONDecodeError:
+                fields = [*list(self.columns)[:1], *_ORDERING]
+                values = ", ".join(f"json_extract(doc, {json_path([field])})" for field in fields)
+                with self.file.reading() as connection:
+                    found = connection.execute(f"SELECT {values} FROM {self._table} WHERE id = ?", (row[0],)).fetchone()
+                said = [f"{field} {value}" for field, value in zip(fields, found, strict=True) if value is not None]
+                return f"the document of {', '.join(said)}"
+        return "a document"
 
     def insert(self, text: str) -> None:
         """Add a document; only within `SQLiteFile.writing`."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...stores.relations import COUNTING, LOST, ordering_text, rehearsal_note
+from ...stores.relations import COUNTING, is_lost, rehearsal_note
 from ...stores.relative_energy import EV_TO_MEV
 from ..hull import composed
+from ..ways_out import is_number, outcome_of
 from .reading import Group, by_fraction
 
 ON_HULL = 1e-6  # meV per formula unit
@@ -55,18 +56,17 @@ class Row:
     def energy(self) -> float | None:
         """Energy, eV per formula unit; None where there is none, or none that is a number."""
         energy = self.member["energy_per_fu"]
-        return float(energy) if energy is not None and math.isfinite(energy) else None
+        return float(energy) if is_number(energy) else None
 
     @property
     def is_lost(self) -> bool:
         """Whether it was completed with another ordering than was meant."""
-        return self.member["state"] == "completed" and self.member["relation"] in LOST
+        return is_lost(self.member["state"], self.member["relation"])
 
     @property
     def outcome(self) -> str:
         """What became of it, in the words of `status` and `query`."""
-        state = str(self.member["state"])
-        return ordering_text(self.member["relation"]) if state == "completed" else state
+        return outcome_of(self.member)
 
     @property
     def kind(self) -> str:

@@ -7,11 +7,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xml.parsers import expat
 
 from ...stores.relations import rehearsal_note
 from .remedies import Note
 
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+_PNG = (b"\x89PNG", b"IEND\xaeB`\x82")
+"""What begins one and what ends it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def read_pictures(folder: Path) -> list[Picture]:
     Raises
     ------
     ValueError
-        If it has none that a page can hold.
+        If it has none that a page can hold, or one of them is not whole.
     """
     found = list(_pictures(folder))
     if not found:
@@ -56,8 +59,26 @@ def _pictures(folder: Path) -> Iterator[Picture]:
     for path in sorted(folder.glob("*.json")):
         drawn = next((path.with_suffix(kind) for kind in _KINDS if path.with_suffix(kind).is_file()), None)
         if drawn is not None:
+            _refuse_a_part(drawn)
             about = _about(path)
             yield Picture(path.stem, about.get("title", path.stem), about.get("source", ""), data_uri(drawn))
+
+
+def _refuse_a_part(path: Path) -> None:
+    """Refuse a picture that was cut short: a browser would show half of it, or a sign."""
+    content = path.read_bytes()
+    if not (_is_xml(content) if path.suffix == ".svg" else content.startswith(_PNG[0]) and content.endswith(_PNG[1])):
+        raise ValueError(
+            f"{path}: no whole {path.suffix[1:].upper()} ({len(content)} bytes); draw the figures again, or remove it"
+        )
+
+
+def _is_xml(content: bytes) -> bool:
+    try:
+        expat.ParserCreate().Parse(content, True)
+    except expat.ExpatError:
+        return False
+    return True
 
 
 def _about(path: Path) -> dict[str, str]:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from ..ways_out import CommandText, retry_options
 from .calculations import Part, Row
-
-
-class CommandText(Protocol):
-    """Makes the text of a command on the campaign that is reported."""
-
-    def __call__(self, verb: str, engine: str | None, *options: str) -> str:
-        """A command to type."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def _ends(part: Part, command: CommandText) -> Iterator[Note]:
             yield Note(
                 f"{text} ({row.outcome}): {instead}",
                 "try it again, then run",
-                command("retry", engine, "--only", str(row.member["intended_key"])),
+                command("retry", engine, *retry_options([row.member])),
             )
         else:
             yield Note(
@@ -95,5 +88,5 @@ def _no_numbers(rows: Sequence[Row], engine: str, command: CommandText) -> Itera
             f"{engine}: {len(rows)} finished without an energy that is a number ({keys}{more}): in the table, in no "
             "chart and in no hull",
             "look at their OUTCAR, then run them again",
-            command("retry", engine, *(w for row in rows[:3] for w in ("--only", str(row.member["intended_key"])))),
+            command("retry", engine, *retry_options([row.member for row in rows])),
         )

@@ -1,10 +1,14 @@
 """Two hulls held against each other: against pymatgen's diagram, scores of potentials, and the bad input of users."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pymatgen.analysis.phase_diagram import CompoundPhaseDiagram, PDEntry
 from pymatgen.core import Composition
 from valenceflow.analysis.hull_agreement import hull_agreement, hull_of_calculations, hulls_of_scores, make_hull
+from valenceflow.analysis.ways_out import Ways
+from valenceflow.cli.wording import commands_on
 from valenceflow.potentials.evaluation.hull import HullPoint, hull_score
 from valenceflow.potentials.evaluation.scores import ModelScores
 
@@ -21,6 +25,7 @@ def energies(seed):
 def calculation(key, fraction, energy, **changes):
     return {
         "intended_key": key, "achieved_key": key, "fraction": fraction, "energy_per_fu": energy, "counts": True,
+        "state": "completed", "relation": "kept",
         "host": "h", "engine": "vasp", "protocol": "paper-2026", "protocol_hash": "p", **changes,
     }  # fmt: skip
 
@@ -80,13 +85,38 @@ def test_mixed_engines_missing_ends_one_composition_and_numbers_that_are_none_ar
         hull_of_calculations([*ends, {**half, "engine": "rehearsal:springs"}])
     with pytest.raises(ValueError, match="protocols p, q do not compare"):
         hull_of_calculations([*ends, {**half, "protocol_hash": "q"}])
-    with pytest.raises(ValueError, match=r"no energy that counts at x = 0.*`valenceflow run my.yaml` makes"):
-        hull_of_calculations([ends[0], half], "valenceflow run my.yaml")
+    with pytest.raises(
+        ValueError, match=r"no energy that counts at x = 0.*`valenceflow run my\.yaml --engine vasp` makes"
+    ):
+        hull_of_calculations([ends[0], half], Ways(commands_on(Path("my.yaml"))))
     with pytest.raises(ValueError, match="nothing lies between the end members"):
         hull_of_calculations(ends)
-    with pytest.raises(ValueError, match=r"the energy of 3\.5 is no number"):
+    again = r"the energy of 3\.5 is no number \(energy_per_fu nan\).*`valenceflow retry CAMPAIGN\.yaml .*--only 3\.5`"
+    with pytest.raises(ValueError, match=again):
         hull_of_calculations([*ends, {**half, "energy_per_fu": float("nan")}])
     with pytest.raises(ValueError, match="no calculation counts yet"):
-        hull_of_calculations([{**half, "counts": False}])
+        hull_of_calculations([])
     with pytest.raises(ValueError, match="no structure in common"):
         hull_agreement(hull_of_calculations([*ends, half]), hull_of_calculations([*ends, calculation("3.6", 0.5, -44)]))
+
+
+def test_what_was_computed_and_does_not_count_is_said_with_the_retry_that_marks_it():
+    full, empty = calculation("f.0", 1.0, FULL), calculation("0.f", 0.0, EMPTY)
+    half, other = calculation("3.5", 0.5, -44.4), calculation("3.6", 0.5, -44.3)
+    lost = {"counts": False, "relation": "moved"}
+    failed = {"counts": False, "state": "failed", "relation": "not read", "energy_per_fu": None}
+    ways = Ways(commands_on(Path("my.yaml")))
+    again = r"x = 0 was computed and does not count \(lost: moved\).*`valenceflow retry my\.yaml .*--reason lost"
+    with pytest.raises(
+        ValueError, match=again + r" --only 0\.f`, then `valenceflow run my\.yaml --engine vasp`; `on_lost"
+    ):
+        hull_of_calculations([full, half, {**empty, **lost}], ways)
+    with pytest.raises(
+        ValueError, match=r"x = 0 was .* \(failed\), so .*; `valenceflow retry \S+ --engine vasp --only 0\.f`"
+    ):
+        hull_of_calculations([full, half, {**empty, **failed}], ways)
+    said = (
+        r"2 computed there are left out \(1 lost: moved, 1 failed\); `.* --reason lost` and `valenceflow retry my\.yaml"
+    )
+    with pytest.raises(ValueError, match=said):
+        hull_of_calculations([full, empty, {**half, **lost}, {**other, **failed}], ways)

@@ -1,5 +1,7 @@
 """Voltages against pymatgen's InsertionElectrode; refused without the metal; nothing of another engine or protocol."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pymatgen.apps.battery.insertion_battery import InsertionElectrode
@@ -7,6 +9,8 @@ from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 from valenceflow.analysis.figures.voltages import voltages_figure
 from valenceflow.analysis.voltages import campaign_voltages, metal_reference
+from valenceflow.analysis.ways_out import Ways
+from valenceflow.cli.wording import commands_on
 from valenceflow.stores.connect import sqlite_stores
 
 from .made_up import METAL, campaign
@@ -37,7 +41,7 @@ def test_plateaus_and_capacities_are_those_of_pymatgen(olivine):
 
 def test_without_the_metal_voltages_are_refused_with_the_line_to_type(olivine):
     with pytest.raises(ValueError, match=r"`valenceflow run my\.yaml --engine rehearsal:springs --only metal`"):
-        campaign_voltages(campaign(olivine, run="valenceflow run my.yaml"), None)
+        campaign_voltages(campaign(olivine, ways=Ways(commands_on(Path("my.yaml")))), None)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 import ase.io
 import pytest
 from valenceflow.potentials import reading_back
+from valenceflow.stores.connect import sqlite_stores
 from valenceflow.stores.export import files
 
 from ..stores.export.conftest import label, put, relaxation, stores, twelve  # noqa: F401 - fixtures
@@ -65,6 +66,17 @@ def test_what_training_has_no_frame_of_is_said_on_the_screen_and_in_the_card(put
 def test_a_store_in_the_place_of_a_campaign_is_known(store, tmp_path, refused):
     said = refused("export", store, "--to", tmp_path / "set", "--format", "mace")
     assert said.endswith(f"is a store and no campaign file: give it as --store {store}")
+
+
+def test_a_store_without_frames_is_told_the_build_that_makes_them(tmp_path, refused, write_campaign):
+    (tmp_path / "small").mkdir()
+    begun = sqlite_stores(tmp_path / "small" / "store.sqlite")
+    begun.collection("campaigns").update([{"campaign": "small"}])
+    begun.close()
+    path, arguments = write_campaign(tmp_path), ("--to", tmp_path / "set", "--format", "mace")
+    assert f"no frames to export yet; `valenceflow build {path}` makes" in refused("export", path, *arguments)
+    store = tmp_path / "small" / "store.sqlite"
+    assert f"`valenceflow build --store {store}` makes" in refused("export", "--store", store, *arguments)
 
 
 @pytest.mark.parametrize(

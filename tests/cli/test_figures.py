@@ -44,9 +44,34 @@ def test_what_was_asked_for_and_is_lacking_is_exit_code_one_and_json_says_why(ca
         (["other.json", "--to", "f"], "other.json: holds no scores of a model"),
         (["missing.yaml", "--to", "f"], "no such campaign file"),
         (["missing.sqlite", "--to", "f"], "no such store"),
+        (["published", "--to", "other.json/x"], "other.json is a file and no folder, so other.json/x/fig1 cannot"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(refused, tmp_path, monkeypatch, arguments, why):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.json").write_text("[]")
     assert why in refused("figures", *arguments)
+
+
+def test_a_number_that_is_none_is_never_drawn_and_statistics_that_are_none_are_null(call, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    from valenceflow.analysis import paper_figures
+
+    row = {"ordering": "3.5", "energy": float("nan")}
+    made = paper_figures.MadeFigure(Figure(), [row], {"source": "s", "correlations": [float("nan")]})
+    monkeypatch.setattr(paper_figures, "make_figure", lambda name, sources: made)
+    arguments = ("figures", "published", "--to", tmp_path / "figs", "--only", "table1")
+    answer = call(*arguments)
+    assert answer.code == 1
+    assert "table1    3.5: energy is nan, no number" in answer.out
+    assert not (tmp_path / "figs").exists()
+    row["energy"] = 1.0
+    assert call(*arguments).code == 0
+    written = json.loads((tmp_path / "figs" / "table1.json").read_text(), parse_constant=pytest.fail)
+    assert written["correlations"] == [None]
+
+
+def test_where_nothing_is_made_no_folder_is_named(call, tmp_path):
+    answer = call("figures", "published", "--to", tmp_path / "figs", "--only", "fig6")
+    assert answer.out.startswith("no figure could be made:")
+    assert "figs" not in answer.out

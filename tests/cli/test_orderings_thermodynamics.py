@@ -103,7 +103,10 @@ def test_the_picture_says_whose_energies_it_shows(answer, tmp_path, suffix):
     ("arguments", "said"),
     [
         (("-T", "100:50:9"), "--temperatures '100:50:9': write LOW:HIGH:NUMBER in K"),
-        (("-T", "0"), "all above 0 K"),
+        (("-T", "0"), "all of 0.001 to 1000000 K"),
+        (("-T", "1e300"), "all of 0.001 to 1000000 K"),
+        (("-T", "1:1e7:5"), "all of 0.001 to 1000000 K"),
+        (("-x", "1/2", "-x", "1/4"), "-x is given 2 times: give one composition, or none"),
         (("-T", "warm"), "--temperatures 'warm'"),
         (("-T", "1:2:3:4"), "--temperatures '1:2:3:4'"),
         (("-T", "1:2:2.5"), "--temperatures '1:2:2.5'"),
@@ -126,3 +129,28 @@ def test_a_mistake_is_one_line(refused, arguments, said, tmp_path, monkeypatch):
 def test_nothing_is_shown_as_minus_zero(answer):
     """Cold, the free energy lies below the lowest ordering by less than what is shown."""
     assert "-0.00" not in answer(OLIVINE, "-x", "1/2", "-T", "0.1,0.2", *SCREENED)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_no_terminal_is_too_narrow_for_the_compositions_or_the_temperatures(answer, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = answer(OLIVINE, "-T", "50:3000:5", *SCREENED)
+    assert "…" not in shown
+    for x in ("0", "0.25", "0.5", "0.75", "1"):
+        assert sum(line.split()[:1] == [x] for line in shown.splitlines()) == 2
+    one = answer(OLIVINE, "-x", "1/2", "-T", "100,300", *SCREENED)
+    assert "…" not in one
+    assert any(line.split()[:1] == ["300"] for line in one.splitlines())
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(refused, tmp_path, monkeypatch):
+    (tmp_path / "afile").touch()
+    monkeypatch.setattr("valenceflow.cli.orderings_thermodynamics.read_subject", pytest.fail)
+    said = refused("orderings", "thermodynamics", OLIVINE, "--figure", tmp_path / "afile" / "x.svg")
+    assert f"{tmp_path / 'afile'} is a file and no folder, so" in said
+
+
+def test_a_negative_seed_is_told_by_its_option(call):
+    answer = call("orderings", "thermodynamics", OLIVINE, "--sampled", "--seed", "-1")
+    assert answer.code == 2
+    assert "--seed" in answer.err

@@ -116,6 +116,32 @@ def test_drawn_figures_are_in_the_file_and_pdfs_are_said_not_to_be(call, refused
     assert text.count("data:image/svg+xml;base64,") == 1
 
 
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_picture_that_was_cut_short_is_refused(refused, score_files, tmp_path, kind):
+    from matplotlib.figure import Figure
+
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "fig4.json").write_text("{}")
+    picture = folder / f"fig4.{kind}"
+    figure = Figure()
+    figure.add_subplot().plot([1, 2])
+    figure.savefig(picture)
+    for length in (0, 2000):
+        picture.write_bytes(picture.read_bytes()[:length])
+        said = refused("report", *score_files, "--figures", folder)
+        assert f"{picture}: no whole {kind.upper()} ({length} bytes); draw the figures again" in said
+        figure.savefig(picture)
+
+
+def test_an_energy_that_is_a_text_is_said_with_its_ordering(call, store, olivine):
+    found = olivine_calculations(olivine)
+    found[3]["energy_per_fu"] = "-44.1"
+    answer = call("report", "--store", store(found))
+    assert answer.code == 0, answer
+    assert "1 finished without an energy that is a number (x = 0.5 3.5)" in answer.out
+
+
 def test_mistakes_are_one_line_with_the_way_out(refused, store, olivine, score_files, tmp_path, write_campaign):
     path = store(olivine_calculations(olivine))
     first, second = write_campaign(tmp_path, "a.yaml"), write_campaign(tmp_path, "b.yaml")
@@ -125,6 +151,12 @@ def test_mistakes_are_one_line_with_the_way_out(refused, store, olivine, score_f
     assert "no such file; `valenceflow evaluate` writes" in refused("report", tmp_path / "no.json")
     assert "is a folder; name a file, e.g. --out" in refused("report", "--store", path, "--out", tmp_path)
     assert "no data set" in refused("report", *score_files, "--dataset", tmp_path)
+    (tmp_path / "afile").touch()
+    inside = refused("report", "--store", path, "--out", tmp_path / "afile" / "r.html")
+    assert f"{tmp_path / 'afile'} is a file and no folder" in inside
+    assert "unknown engine 'foo'; choose" in refused("report", "--store", path, "--engine", "foo")
+    short = refused("report", "--store", path, "--engine", "rehearsal")
+    assert "no calculation of engine rehearsal:chgnet" in short
     said = refused("report", "--store", path, "--engine", "vasp")
     assert "no calculation of engine vasp" in said
     assert "there are some of rehearsal:springs" in said

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -108,6 +109,42 @@ def test_a_lost_store_is_not_silently_begun_anew(tmp_path, started, refused, cal
     assert fingerprint(folder) == before
     assert "added: 12 configurations" in call("rebuild", path).out
     assert call("status", path).code == 0
+
+
+def _database_without_a_table(path):
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE a (b); DROP TABLE a; VACUUM")
+    connection.close()
+
+
+@pytest.mark.parametrize("make", [Path.touch, _database_without_a_table], ids=["no byte", "no table"])
+def test_who_only_looks_makes_no_store(tmp_path, write_campaign, refused, make):
+    path = tmp_path / "empty.sqlite"
+    make(path)
+    before = path.read_bytes()
+    looking = (
+        ("hull", path), ("figures", path, "--to", tmp_path / "f"), ("query", "--store", path),
+        ("report", "--store", path), ("status", "--store", path), ("build", "--store", path),
+    )  # fmt: skip
+    for command in looking:
+        assert f"{path} is empty, so there is no store; `valenceflow run" in refused(*command)
+    assert path.read_bytes() == before
+    folder = tmp_path / "small"
+    folder.mkdir()
+    make(folder / "store.sqlite")
+    assert "has not been started" in refused("status", write_campaign(tmp_path))
+    (folder / "manifest.json").touch()
+    assert "store.sqlite is empty: `valenceflow rebuild" in refused("status", tmp_path / "campaign.yaml")
+    assert (folder / "store.sqlite").read_bytes() == before
+
+
+def test_who_only_looks_makes_no_store_that_a_yaml_names(tmp_path, write_campaign, refused):
+    docs = "docs_store: {type: SQLiteStore, path: s.sqlite, collection: jobs}\n"
+    data = "additional_stores: {data: {type: SQLiteStore, path: s.sqlite, collection: data, key: blob_uuid}}\n"
+    (tmp_path / "own.yaml").write_text(docs + data)
+    assert "s.sqlite is gone, so there is no store" in refused("query", "--store", tmp_path / "own.yaml")
+    assert "has not been started" in refused("status", write_campaign(tmp_path, store="own.yaml"))
+    assert not (tmp_path / "s.sqlite").exists()
 
 
 def test_a_read_only_store_is_one_line(mounted, started, refused):

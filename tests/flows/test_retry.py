@@ -83,3 +83,16 @@ def test_a_reason_that_nothing_has_is_told_from_one_that_is_none(reason, campaig
         mark_for_retry(campaign, ENGINE, reason)
     with pytest.raises(ValueError, match="unknown; choose one of"):
         mark_for_retry(campaign, ENGINE, f"{reason}!")
+
+
+def test_what_finished_with_an_energy_that_is_no_number_is_marked_too(campaign, monkeypatch):
+    from valenceflow.flows import retry
+
+    first, *_ = read_manifest(campaign.folder)
+    stores = prepare(campaign, ENGINE, plan(campaign, ENGINE)).stores
+    document = {"calculation_id": first.calculation_id, "steps": {}, "state": "completed", "relation": "kept"}
+    stores.collection("calculations").update([{**document, "energy_per_fu": float("nan")}])
+    stores.close()
+    monkeypatch.setattr(retry, "build_calculations", lambda *arguments: None)  # no run is behind it
+    (marked,) = mark_for_retry(campaign, ENGINE, only=[first.joint_key])
+    assert marked.configuration_id == first.configuration_id

@@ -35,3 +35,12 @@ def test_what_an_interrupted_writing_left_is_swept_away_and_folders_appear_whole
         (partial / "new.cif").touch()
     assert [child.name for child in path.iterdir()] == ["new.cif"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("inside", ["x.html", "folder/x.html"])
+def test_a_place_within_a_file_is_refused_by_the_files_name(tmp_path, inside):
+    (tmp_path / "afile").touch()
+    with pytest.raises(
+        ValueError, match=f"{tmp_path / 'afile'} is a file and no folder, so .*{inside} cannot be written"
+    ):
+        write_whole(tmp_path / "afile" / inside, "text")

@@ -105,6 +105,14 @@ def test_an_end_member_that_failed_is_to_be_tried_again(parts_of, olivine, comma
     assert note.command == "valenceflow retry c.yaml --engine rehearsal:springs --only 0.f"
 
 
+def test_an_end_member_that_was_lost_is_retried_by_the_reason_that_marks_it(parts_of, olivine, command):
+    calculations = [c for c in olivine_calculations(olivine) if c["fraction"] > 0]
+    (part,) = parts_of([*calculations, lost(olivine, "0", "f")])
+    (note,) = notes_of([part], command)
+    assert "end member x = 0 is missing (lost: moved)" in note.text
+    assert note.command == "valenceflow retry c.yaml --engine rehearsal:springs --reason lost --only 0.f"
+
+
 def test_one_composition_alone_is_said_to_have_no_hull(parts_of, olivine, command):
     (part,) = parts_of([document(olivine, "3", "5")])
     assert "only one composition, x = 0.5: there is no hull" in [*notes_of([part], command)][-1].text
