@@ -20,6 +20,10 @@ from ase.optimize import LBFGS, LBFGSLineSearch
 
 from .relaxation import Relaxation, RelaxSettings, State, relaxation_id, structure_fields
 
+LARGEST_FORCE = 1000.0
+"""eV/A; no start of a relaxation comes near to it. Potentials that learned few structures have holes where forces are
+millions of times larger, and in which a descent never ends."""
+
 LINE_SEARCH_FAILED = "LineSearch failed"
 """What ASE's line search says where the energy is too noisy for it (single precision, near the minimum)."""
 
@@ -43,6 +47,25 @@ class Started:
     optimiser: str = ""
 
 
+class _HoleError(ValueError):
+    """The structure fell into a hole of the potential."""
+
+
+def _check_forces(atoms: Atoms) -> None:
+    largest = float(np.abs(atoms.get_forces()).max())
+    if not largest <= LARGEST_FORCE:
+        raise _HoleError(f"a force of {largest:.3g} eV/A: the structure fell into a hole of the potential")
+
+
+class _WatchedFilter(FrechetCellFilter):
+    """Looks at every evaluation: in a hole of the potential a line search need not end."""
+
+    def get_forces(self, *arguments: Any, **options: Any) -> Any:
+        """Forces as the optimiser takes them."""
+        _check_forces(self.atoms)
+        return super().get_forces(*arguments, **options)
+
+
 @dataclass
 class _Descent:
     """One relaxation under way."""
@@ -56,7 +79,7 @@ class _Descent:
 
     def run(self) -> tuple[State, str]:
         """Descend; returns how it ended and why."""
-        target = FrechetCellFilter(self.atoms) if self.settings.relax_cell else self.atoms
+        target = _WatchedFilter(self.atoms) if self.settings.relax_cell else self.atoms
         for kind in (LBFGSLineSearch, LBFGS):
             self.optimiser = f"{self.optimiser}, then {kind.__name__}".removeprefix(", then ")
             try:
@@ -73,6 +96,7 @@ class _Descent:
             if descent.nsteps:
                 self.n_steps += 1
                 self.checkpoint(self.atoms, self.n_steps)
+            _check_forces(self.atoms)
             change = self.atoms.get_volume() / self.start_volume - 1 if self.settings.relax_cell else 0.0
             if abs(change) > self.settings.volume_change:
                 return "runaway", f"the volume changed by {change:+.0%} after {self.n_steps} steps"
@@ -125,6 +149,11 @@ def relax_atoms(
             warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
             state, reason = descent.run()
             results = _results(here, wanted.relax_cell)
+    except _HoleError as err:
+        state, reason, results = "runaway", f"{err}, after {descent.n_steps} steps", {}
+        if not (np.isfinite(here.positions).all() and np.isfinite(here.cell.array).all()):
+            here.set_cell(atoms.cell)
+            here.set_positions(atoms.positions)
     except ValueError as err:
         state, reason, results = "failed", " ".join(str(err).split()), {}
     return Relaxation(

@@ -35,7 +35,7 @@ class Relaxation(BaseModel):
     relaxation_id: str = Field(description="hash of structure, labels, model and settings")
     name: str
     model: str = Field(description="title of the model or ensemble")
-    state: State = Field(description="runaway: the volume left its bound; failed: see reason")
+    state: State = Field(description="runaway: the volume or a force left its bound; failed: see reason")
     reason: str = ""
     optimiser: str = ""
     energy: float | None = Field(default=None, description="eV per cell")

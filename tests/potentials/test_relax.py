@@ -11,6 +11,8 @@ import warnings
 import numpy as np
 import pytest
 import scipy.linalg
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, LBFGSLineSearch
 
@@ -94,6 +96,34 @@ def test_a_cell_that_blows_up_is_stopped_and_told(rock_salt, calculator):
     found = relax_atoms(atoms, calculator, RelaxSettings(volume_change=0.1))
     assert found.state == "runaway"
     assert "the volume changed by -" in found.reason
+
+
+class Hole(Calculator):
+    """Downhill without an end, as it is where a potential learned nothing."""
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def __init__(self, last=1.0):
+        super().__init__()
+        self.last = last
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
+        super().calculate(atoms, properties, system_changes)
+        deep = np.exp(3 * (atoms.positions[1, 0] - 1.2))
+        forces = np.zeros((len(atoms), 3))
+        forces[1, 0] = self.last * 3 * deep
+        self.results = {"energy": -float(deep), "forces": forces, "stress": np.zeros(6)}
+
+
+@pytest.mark.parametrize("relax_cell", [True, False])
+@pytest.mark.parametrize("last", [1.0, float("nan")])
+def test_a_structure_that_falls_into_a_hole_of_the_potential_is_stopped_and_told(relax_cell, last):
+    atoms = Atoms("Fe2", [[0, 0, 0], [1.2, 0, 0]], cell=[9, 9, 9], pbc=True)
+    found = relax_atoms(atoms, Hole(last), RelaxSettings(relax_cell=relax_cell))
+    assert found.state == "runaway"
+    assert "fell into a hole of the potential" in found.reason
+    assert found.energy is None
+    assert Relaxation.model_validate_json(found.model_dump_json()) == found
 
 
 def test_labels_that_the_model_refuses_make_a_failure_with_its_reason(rock_salt, calculator):
