@@ -71,14 +71,15 @@ class SubjectOptions:
 
     def campaign_fields(self) -> tuple[dict[str, Any], dict[str, Path]]:
         """Fields of a campaign file for the host, and the files that some of them name."""
-        given = {
+        given: dict[str, Any] = {
             "host": self.host,
             "couples": self.couples,
             "oxidation_states": None if self.charges is None else parse_charges(self.charges),
             "symprec": self.symprec,
             "protocol": self.protocol,
         }
-        files = {name: Path(given[name]) for name in FILES if given[name] is not None and Path(given[name]).is_file()}
+        named = {"host": self.host, "couples": self.couples, "protocol": self.protocol}
+        files = {name: Path(file) for name, file in named.items() if file is not None and Path(file).is_file()}
         return {name: value for name, value in given.items() if value is not None}, files
 
 

@@ -63,7 +63,7 @@ class _WatchedFilter(FrechetCellFilter):
     def get_forces(self, *arguments: Any, **options: Any) -> Any:
         """Forces as the optimiser takes them."""
         _check_forces(self.atoms)
-        return super().get_forces(*arguments, **options)
+        return super().get_forces(*arguments, **options)  # type: ignore[no-untyped-call]  # ASE has no types there
 
 
 @dataclass
@@ -79,7 +79,9 @@ class _Descent:
 
     def run(self) -> tuple[State, str]:
         """Descend; returns how it ended and why."""
-        target = _WatchedFilter(self.atoms) if self.settings.relax_cell else self.atoms
+        target: Any = self.atoms
+        if self.settings.relax_cell:
+            target = _WatchedFilter(self.atoms)  # type: ignore[no-untyped-call]  # ASE has no types there
         for kind in (LBFGSLineSearch, LBFGS):
             self.optimiser = f"{self.optimiser}, then {kind.__name__}".removeprefix(", then ")
             try:
