@@ -33,7 +33,7 @@ def relax(
         Path | None, typer.Option("--out", "-o", help="Folder for results; a killed run goes on there.")
     ] = None,
     workers: WorkersOption = 1,
-    fmax: Annotated[float, typer.Option(min=1e-6, max=10, help="Largest force, eV/A.")] = 0.01,
+    fmax: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Largest force, eV/A.")] = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps before giving up.")] = 1000,
     fixed_cell: Annotated[bool, typer.Option("--fixed-cell", help="Leave the cell as it is.")] = False,
     volume_change: Annotated[float, typer.Option(min=0.01, help="Share by which the volume may change.")] = 0.25,
