@@ -16,6 +16,9 @@ from .scores import Ranking, RankScore, Start
 
 FEWEST = 3
 """Structures below which a correlation says nothing."""
+TIE_DECIMALS = 6
+"""Of energies in eV per cell: equal structures whose atoms come in another order differ by some 1e-11 eV, and a ranking
+of that would be one of noise."""
 
 
 def rank_structures(
@@ -50,7 +53,7 @@ def rank_structures(
     if reference is not None and reference not in names:
         raise ValueError(f"{group}: the reference {reference} is not among {', '.join(names)}")
     place = int(np.argmin(true)) if reference is None else list(names).index(reference)
-    true, found = true - true[place], found - found[place]
+    true, found = (np.round(energies - energies[place], TIE_DECIMALS) for energies in (true, found))
     others = np.arange(len(names)) != place
     return Ranking(
         group=group,
