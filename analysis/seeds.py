@@ -12,16 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..potentials.evaluation.rankings import TIE_EV
 from ..potentials.evaluation.scores import Achieved, ModelScores, Ranking
 from ..stores.relative_energy import EV_TO_MEV
 from .model_results import same_data_set
 
 JUDGES = ("judge", "moments", "bond valences")
 """Whose word counts on the orderings achieved: the first that there is; a model's own moments follow its labels."""
-
-
-TIE_EV = 1e-3
-"""eV per cell: a model without charge states gives all charge orderings one energy, and finds none of them."""
 
 
 @dataclass(frozen=True)

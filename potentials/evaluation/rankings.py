@@ -16,9 +16,9 @@ from .scores import Ranking, RankScore, Start
 
 FEWEST = 3
 """Structures below which a correlation says nothing."""
-TIE_DECIMALS = 6
-"""Of energies in eV per cell: equal structures whose atoms come in another order differ by some 1e-11 eV, and a ranking
-of that would be one of noise."""
+TIE_EV = 1e-3
+"""eV per cell. To a model without charge states all charge orderings of one working-ion ordering are one structure:
+their relaxed energies differ by the order of the atoms alone, and a ranking of that would be one of noise."""
 
 
 def rank_structures(
@@ -53,7 +53,7 @@ def rank_structures(
     if reference is not None and reference not in names:
         raise ValueError(f"{group}: the reference {reference} is not among {', '.join(names)}")
     place = int(np.argmin(true)) if reference is None else list(names).index(reference)
-    true, found = (np.round(energies - energies[place], TIE_DECIMALS) for energies in (true, found))
+    true, found = true - true[place], found - found[place]
     others = np.arange(len(names)) != place
     return Ranking(
         group=group,
@@ -64,7 +64,7 @@ def rank_structures(
         energies=found.tolist(),
         with_reference=_score(true, found, true[others], found[others]),
         without_reference=_score(true[others], found[others], true[others], found[others]),
-        reference_lowest=bool(found.min() >= 0),
+        reference_lowest=bool(found.min() > -TIE_EV),
         formula_units=formula_units,
     )
 
@@ -85,7 +85,8 @@ def _score(
 
 
 def _correlation(of: object, true: NDArray[np.float64], found: NDArray[np.float64]) -> float | None:
-    """A rank correlation; None where there are too few structures or all are equal."""
+    """A rank correlation; None where there are too few structures or all are equal but for `TIE_EV`."""
+    true, found = (np.round(energies / TIE_EV) for energies in (true, found))
     if len(true) < FEWEST or np.ptp(true) == 0 or np.ptp(found) == 0:
         return None
     return float(of(true, found).statistic)  # type: ignore[operator]  # scipy has no stubs
