@@ -110,7 +110,7 @@ def _summary(kind: str, states: bool, start: str, found: Sequence[ModelScores]) 
         charge_states=states,
         start=start,
         models=tuple(s.model for s in found),
-        judge=", ".join(sorted({a.judge for a in judged})),
+        judge=", ".join(sorted({a.judge for a in judged if a.n})),
         achieved=sum(a.achieved for a in judged),
         told=sum(a.n for a in judged),
         undecided=sum(a.undecided for a in judged),

@@ -192,21 +192,25 @@ def _second(told: Settings) -> Iterator[Stage]:
 
 
 def _figures(told: Settings) -> Iterator[Stage]:
-    """Figures and tables of the paper; then the hulls of what the searches found."""
+    """Figures and tables of the paper; then what every search found: its course, and the hull of its calculations."""
     campaign = _last_campaign(told)
-    searches = [f"search-{variant}/search" for variant in _searched(told)]
     scores = _first_scores(told)
-    before = ("figures", campaign, *scores, *searches, "--to", "figures", "--engine", str(told["engine"]))
+    before = ("figures", campaign, *scores, "--to", "figures", "--engine", str(told["engine"]))
     yield Stage(
         "figures", "figures and tables", (Command(before),), ("*.png", "*.csv"),
-        after=(CALCULATIONS, SCORES, *(f"search-{variant}" for variant in _searched(told))),
+        after=(CALCULATIONS, SCORES),
     )  # fmt: skip
+    fractions = told["search"]["fractions"]
+    several = len(fractions) > 1 or "all" in fractions
     for variant in _searched(told):
-        after = ("figures", f"{SECOND}-{variant}/next-{variant}.yaml", "--only", "fig2c", "--to", f"hull-{variant}")
+        folder = f"hull-{variant}"
+        shown = ("fig2a", "fig2b") if several else ("fig2a",)  # at one composition there is no hull
+        course = ("figures", f"search-{variant}/search", "--only", ",".join(shown), "--to", folder)
+        after = ("figures", f"{SECOND}-{variant}/next-{variant}.yaml", "--only", "fig2c", "--to", folder)
         yield Stage(
-            f"hull-{variant}", f"hull of what the search {WORDS[variant]} found",
-            (Command((*after, "--engine", str(told["engine"]))),), ("*.png", "*.csv"),
-            after=(f"{SECOND}-{variant}",), like="hull",
+            folder, f"hull of what the search {WORDS[variant]} found",
+            (Command(course), Command((*after, "--engine", str(told["engine"])))), ("*.png", "*.csv"),
+            after=(f"search-{variant}", f"{SECOND}-{variant}"), like="hull",
         )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def rankings(start: Start, done: Sequence[RelaxedCase], reference: str | None) -
 def achieved(
     start: Start, done: Sequence[RelaxedCase], engine: str, judged: Mapping[str, FloatArray] | None
 ) -> list[Achieved]:
-    """How many orderings came out as told, by each judge that there is.
+    """How many orderings came out as told, by each judge that there is; none of none where nothing converged.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def achieved(
             unconverged=len(mixed) - len(good),
         )
         for judge, found in told.items()
-        if found
+        if found or (judge == "bond valences" and mixed)  # who judges by geometry is always there: none of none, then
     ]
 
 

@@ -32,6 +32,13 @@ def test_seeds_are_summed_and_averaged():
     assert found.rows()[0]["seeds"] == 2
 
 
+def test_a_seed_of_which_nothing_converged_is_counted():
+    none = Achieved(start="ideal", judge="bond valences", n=0, achieved=0, undecided=0, unconverged=4)
+    [found] = over_seeds([one("s0", [0.0, 0.2, 0.4], 3), scores("s1", "mace", True, achieved=[none])])
+    assert found.models == ("s0", "s1")
+    assert (found.judge, found.achieved, found.told, found.unconverged) == ("judge", 3, 3, 5)
+
+
 def test_equal_energies_find_no_lowest_and_have_no_correlation():
     [found] = over_seeds([one("plain", [0.0, 0.0, 0.0], 0, judges=("moments",))])
     [group] = found.groups
