@@ -43,7 +43,7 @@ def moments_figure(series: Sequence[MomentSeries], panel: Panel, window: LabelWi
     axes.set_aspect("equal")
     across, up = AXES[panel]
     axes.set_xlabel(f"moment {across}, µB")
-    axes.set_ylabel(f"moment {up}, µB")
+    axes.set_ylabel(f"moment {up}, µB".replace("model, ", "model,\n"))  # one line is longer than the axis
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
     titled(figure, title, series[0].source)
     return figure
