@@ -11,7 +11,7 @@ import typer
 
 from ..inputs.whole_files import write_whole
 from .completion import complete_data_set, complete_model
-from .model_options import BatchOption, DeviceOption, PrecisionOption, WorkersOption, chosen_model
+from .model_options import BatchOption, DeviceOption, ForceOption, PrecisionOption, WorkersOption, chosen_model
 from .places import JsonOption
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def evaluate(
             "--check-references", help="Relax on under --judge, which made the set, from the model's minima (slow)."
         ),
     ] = False,
-    fmax: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Largest force of relaxations, eV/A.")] = 0.01,
+    fmax: ForceOption = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation.")] = 1000,
     store: Annotated[
         Path | None, typer.Option(help="Registry of models.", show_default="models.sqlite beside each model")

@@ -27,6 +27,7 @@ DeviceOption = Annotated[str, typer.Option(help="Where models compute: cpu, cuda
 PrecisionOption = Annotated[
     str | None, typer.Option("--dtype", help="float64 or float32; default: float64 where the model can.")
 ]
+ForceOption = Annotated[float, typer.Option("--fmax", min=1e-6, max=1e6, help="Largest force of relaxations, eV/A.")]
 BatchOption = Annotated[
     int | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..inputs.whole_files import write_whole
-from .model_options import DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
+from .model_options import DeviceOption, ForceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
 from .ordering_subject import (
     AtOption,
     ChargesOption,
@@ -49,7 +49,7 @@ def choose(
     budget: Annotated[int, typer.Option(min=1, help="Orderings judged at most.")] = 300,
     finalists: Annotated[int, typer.Option(min=1, help="Orderings relaxed in the end.")] = 3,
     judging_steps: Annotated[int, typer.Option(min=0, help="Relaxation steps of a judgement, fixed cell.")] = 5,
-    fmax: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Largest force of final relaxations, eV/A.")] = 0.01,
+    fmax: ForceOption = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a final relaxation.")] = 1000,
     workers: WorkersOption = 1,
     device: DeviceOption = "cpu",

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..inputs.whole_files import write_whole
-from .model_options import BatchOption, DeviceOption, ModelOption, PrecisionOption, WorkersOption, chosen_model
+from .model_options import (
+    BatchOption,
+    DeviceOption,
+    ForceOption,
+    ModelOption,
+    PrecisionOption,
+    WorkersOption,
+    chosen_model,
+)
 from .ordering_subject import CoupleOption, CouplesOption
 from .places import JsonOption
 
@@ -33,7 +41,7 @@ def relax(
         Path | None, typer.Option("--out", "-o", help="Folder for results; a killed run goes on there.")
     ] = None,
     workers: WorkersOption = 1,
-    fmax: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Largest force, eV/A.")] = 0.01,
+    fmax: ForceOption = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps before giving up.")] = 1000,
     fixed_cell: Annotated[bool, typer.Option("--fixed-cell", help="Leave the cell as it is.")] = False,
     volume_change: Annotated[float, typer.Option(min=0.01, help="Share by which the volume may change.")] = 0.25,

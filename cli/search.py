@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .model_options import BatchOption, DeviceOption, PrecisionOption, WorkersOption
+from .model_options import BatchOption, DeviceOption, ForceOption, PrecisionOption, WorkersOption
 from .ordering_subject import (
     ChargesOption,
     CoupleOption,
@@ -74,7 +74,7 @@ def run(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of all that is random.")] = 0,
     at_most: Annotated[int | None, typer.Option(min=1, help="Evaluations at most.", show_default=False)] = None,
     workers: WorkersOption = 1,
-    fmax: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Largest force of a relaxed structure, eV/A.")] = 0.01,
+    fmax: ForceOption = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation before giving up.")] = 1000,
     moments_of: Annotated[
         str | None,

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from ..inputs.supercells import supercell_text
-from ..search.record import read_evaluations, read_settings
+from ..search.record import SETTINGS, read_evaluations, read_settings
 from ..search.results import FoundOrdering, found_orderings, missing_end_members
 from .ordering_subject import Subject
-from .search_subject import SubjectOptions, read_subject_of
+from .search_subject import SUBJECT, WRITTEN_ANEW, SubjectOptions, read_subject_of
 from .tables import plain_table
 from .wording import trained_on_rehearsals
 
@@ -112,7 +112,7 @@ def _checked_settings(folder: Path) -> dict[str, Any]:
     settings = read_settings(folder)
     if missing := [name for name in _NEEDED if name not in settings]:
         raise ValueError(
-            f"{folder}/settings.json lacks {', '.join(missing)} and is of no search; the energies beside it are of "
+            f"{folder / SETTINGS} lacks {', '.join(missing)} and is of no search; the energies beside it are of "
             "unknown settings: search into a new folder"
         )
     return settings
@@ -124,6 +124,6 @@ def _check_subject(folder: Path, subject: Subject, settings: dict[str, Any]) -> 
     for name, now in (("host_content", cell.host.content_hash), ("supercell", [list(row) for row in cell.matrix])):
         if now != settings[name]:
             raise ValueError(
-                f"{folder}/subject.json names a host with {name} {now}, and the search was of {settings[name]}; the "
-                "command that made the search writes it anew"
+                f"{folder / SUBJECT} names a host with {name} {now}, and the search was of {settings[name]}; "
+                f"{WRITTEN_ANEW}"
             )

@@ -14,9 +14,11 @@ from ..flows.campaign_file import read_campaign
 from ..inputs.hosts import host_names
 from ..inputs.protocol_files import merged_fields
 from ..inputs.whole_files import write_whole
+from ..search.record import read_object
 from .ordering_subject import CAMPAIGNS, Subject, parse_charges, read_subject
 
 SUBJECT = "subject.json"
+WRITTEN_ANEW = "the command that made the search writes it anew"
 FILES = ("host", "couples", "protocol")
 """Options that may name files."""
 
@@ -102,16 +104,9 @@ def read_subject_of(folder: Path) -> tuple[SubjectOptions, Subject]:
     ValueError
         If there is no search, or the file that says it is damaged.
     """
-    path = folder / SUBJECT
-    if not path.exists():
-        raise ValueError(f"{folder} holds no search; `valenceflow search run HOST --to {folder}` makes one")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        raise ValueError(f"{path} cannot be read ({err}); the command that made the search writes it anew") from err
-    known = {field.name for field in fields(SubjectOptions)}
-    if not isinstance(values, dict) or "host" not in values or set(values) - known:
-        raise ValueError(f"{path} does not name a host; the command that made the search writes it anew")
+    values = read_object(folder / SUBJECT, WRITTEN_ANEW)
+    if "host" not in values or set(values) - {field.name for field in fields(SubjectOptions)}:
+        raise ValueError(f"{folder / SUBJECT} does not name a host; {WRITTEN_ANEW}")
     for name in FILES:
         if values.get(name) is not None and (folder / values[name]).is_file():
             values[name] = str(folder / values[name])

@@ -202,16 +202,31 @@ def read_settings(folder: Path) -> dict[str, Any]:
     ValueError
         If there is no search, or its settings cannot be read.
     """
-    path = folder / SETTINGS
+    return read_object(folder / SETTINGS, "search into a new folder")
+
+
+def read_object(path: Path, way_out: str) -> dict[str, Any]:
+    """One of the JSON objects in a search's folder.
+
+    Parameters
+    ----------
+    path : of the file.
+    way_out : what to do where it is damaged.
+
+    Raises
+    ------
+    ValueError
+        If there is no search, or the file holds no JSON object.
+    """
     if not path.exists():
-        raise ValueError(f"{folder} holds no search; `valenceflow search run HOST --to {folder}` makes one")
+        raise ValueError(f"{path.parent} holds no search; `valenceflow search run HOST --to {path.parent}` makes one")
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as err:
-        raise ValueError(f"{path} cannot be read ({err}); search into a new folder") from err
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} holds {type(settings).__name__} where settings belong; search into a new folder")
-    return settings
+        raise ValueError(f"{path} cannot be read ({err}); {way_out}") from err
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds a {type(found).__name__} where an object belongs; {way_out}")
+    return found
 
 
 def _keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 from ...inputs.charge_states import LabelWindow
 from ..moment_comparison import AXES, MomentSeries, Panel
 from .style import BLACK, GREY, STATES, model_mark, titled
+
+_AXIS_LENGTH = 36
+"""Letters beside an axis."""
 
 
 def moments_figure(series: Sequence[MomentSeries], panel: Panel, window: LabelWindow | None, title: str) -> Figure:
@@ -43,7 +47,7 @@ def moments_figure(series: Sequence[MomentSeries], panel: Panel, window: LabelWi
     axes.set_aspect("equal")
     across, up = AXES[panel]
     axes.set_xlabel(f"moment {across}, µB")
-    axes.set_ylabel(f"moment {up}, µB".replace("model, ", "model,\n"))  # one line is longer than the axis
+    axes.set_ylabel(fill(f"moment {up}, µB", _AXIS_LENGTH))
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
     titled(figure, title, series[0].source)
     return figure

@@ -46,7 +46,7 @@ def model_mark(number: int) -> Mark:
 
 def said_source(engine_and_protocol: str) -> str:
     """Engine and protocol for a title; rehearsals are said not to be DFT."""
-    warning = "REHEARSAL, not DFT: " if "rehearsal" in engine_and_protocol else ""
+    warning = "REHEARSAL, not DFT: " if "rehearsal:" in engine_and_protocol else ""
     return f"{warning}{engine_and_protocol}"
 
 

@@ -19,6 +19,8 @@ FEWEST = 3
 TIE_EV = 1e-3
 """eV per cell. To a model without charge states all charge orderings of one working-ion ordering are one structure:
 their relaxed energies differ by the order of the atoms alone, and a ranking of that would be one of noise."""
+NOISE_EV = 1e-6
+"""eV per cell: what lies below another structure by less does so by the rounding of sums."""
 
 
 def rank_structures(
@@ -64,7 +66,7 @@ def rank_structures(
         energies=found.tolist(),
         with_reference=_score(true, found, true[others], found[others]),
         without_reference=_score(true[others], found[others], true[others], found[others]),
-        reference_lowest=bool(found.min() > -TIE_EV),
+        reference_lowest=bool(found.min() > -NOISE_EV),
         formula_units=formula_units,
     )
 
@@ -85,7 +87,7 @@ def _score(
 
 
 def _correlation(of: object, true: NDArray[np.float64], found: NDArray[np.float64]) -> float | None:
-    """A rank correlation; None where there are too few structures or all are equal but for `TIE_EV`."""
+    """A rank correlation of energies rounded to `TIE_EV`; None where there are too few structures or all are equal."""
     true, found = (np.round(energies / TIE_EV) for energies in (true, found))
     if len(true) < FEWEST or np.ptp(true) == 0 or np.ptp(found) == 0:
         return None

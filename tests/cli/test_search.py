@@ -107,7 +107,7 @@ def test_a_number_out_of_range_is_refused_by_its_option(call, option, tmp_path):
     ("file", "content", "line"),
     [
         ("settings.json", "{}", "lacks host_content"),
-        ("settings.json", "[]", "holds list where settings belong"),
+        ("settings.json", "[]", "holds a list where an object belongs"),
         ("subject.json", "{}", "does not name a host"),
         ("subject.json", '{"host": "olivine', "cannot be read"),
         ("subject.json", '{"host": "olivine-NaFePO4", "supercell": "2,1,1"}', "names a host with supercell"),

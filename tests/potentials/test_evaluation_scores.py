@@ -73,12 +73,13 @@ def test_a_ranking_without_ranks_says_none_and_broken_input_is_refused():
         rank_structures("g", "ideal", ["a", "b"], [0, 1], [1, 2], "z")
 
 
-def test_noise_of_equal_structures_is_a_tie_and_no_ranking():
+@pytest.mark.parametrize(("highest", "lowest"), [(2.5e-11, True), (2.5e-4, False)])
+def test_noise_of_equal_structures_is_a_tie_and_no_ranking(highest, lowest):
     """Charge orderings of one sodium ordering are one structure to a model without charge states."""
-    noise = [-3.75e-11, 0.0, -3.75e-11, 2.5e-4, 0.0]
+    noise = [-3.75e-11, 0.0, -3.75e-11, highest, 0.0]
     found = rank_structures("g", "ideal", list("abcde"), [0.04, 0.05, 0.06, 0.0, 0.03], np.array(noise) - 391.2)
     assert found.with_reference.spearman is found.with_reference.kendall is None
-    assert found.reference_lowest
+    assert found.reference_lowest is lowest
 
 
 def test_errors_leave_out_what_either_side_lacks():
