@@ -67,6 +67,10 @@ def evaluate(
             "--check-references", help="Relax on under --judge, which made the set, from the model's minima (slow)."
         ),
     ] = False,
+    reference_force: Annotated[
+        float,
+        typer.Option(min=1e-6, max=1e6, help="Largest force of a structure of the set that counts as relaxed, eV/A."),
+    ] = 0.05,
     fmax: ForceOption = 0.01,
     steps: Annotated[int, typer.Option(min=0, help="Steps of a relaxation.")] = 1000,
     store: Annotated[
@@ -98,7 +102,7 @@ def evaluate(
     data = ReferenceSet.open(dataset)
     settings = EvaluationSettings(
         side, _starts(start), rattle, seed, RelaxSettings(fmax=fmax, steps=steps), frames, structures, reference,
-        workers, _host(host), _judge(judge, device), check_references,
+        workers, _host(host), _judge(judge, device), check_references, reference_force,
     )  # fmt: skip
     done: list[ModelScores] = []
     with ProgressLine(shown=not as_json) as line:

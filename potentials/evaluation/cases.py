@@ -1,7 +1,9 @@
 """The orderings that a potential is asked for: per configuration of a data set its relaxed frame, key and starts.
 
 A configuration counts by its last frame of the relaxation with known charge states, so by the ordering that the
-reference reached: one whose order hopped is held against what it became, never against what was meant.
+reference reached: one whose order hopped is held against what it became, never against what was meant. That frame must
+be relaxed: where a run went on to charges that cannot be told, or was cut off, its last frame with known ones lies on a
+slope, and its energy is nobody's minimum.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from .scores import Start
 
 RATTLE = 0.02
 """A: standard deviation of rattled starts (facts: it lets plain models leave the symmetric geometry)."""
+
+RELAXED_FORCE = 0.05
+"""eV/A: largest force of a reference that counts as relaxed; the protocols relax to 0.02 and 0.03."""
 
 RELAXED_STEP = "relax"
 
@@ -131,7 +136,11 @@ class OrderingCase:
 
 
 def ordering_cases(
-    data: ReferenceSet, sides: Sequence[str], host: Host | None = None, left_out: dict[str, int] | None = None
+    data: ReferenceSet,
+    sides: Sequence[str],
+    host: Host | None = None,
+    left_out: dict[str, int] | None = None,
+    relaxed_force: float = RELAXED_FORCE,
 ) -> list[OrderingCase]:
     """Configurations of some sides, and of every side those with a single charge state (end members are wanted always).
 
@@ -140,6 +149,7 @@ def ordering_cases(
     data, sides : where they are.
     host : the host, where the set does not name one that is shipped.
     left_out : counts what could not be taken, by reason.
+    relaxed_force : largest force on an atom of a reference that counts, eV/A.
 
     Raises
     ------
@@ -151,7 +161,11 @@ def ordering_cases(
     cases: list[OrderingCase] = []
     for side in data.sides("all"):
         for frames in _runs(data.frames(side)):
-            case = _case(frames, couple, host, counts if side in sides else {})
+            told = counts if side in sides else {}
+            if not _is_relaxed(frames[1], relaxed_force):
+                _count(told, f"configurations without a relaxed structure (forces above {relaxed_force:g} eV/A)")
+                continue
+            case = _case(frames, couple, host, told)
             if case is not None and (side in sides or not case.mixed):
                 cases.append(case)
     return cases
@@ -175,6 +189,14 @@ def _runs(frames: Iterable[ReferenceFrame]) -> Iterator[list[ReferenceFrame]]:
     yield from ends.values()
 
 
+def _is_relaxed(frame: ReferenceFrame, force: float) -> bool:
+    return bool(np.linalg.norm(frame.forces, axis=1).max() <= force)
+
+
+def _count(left_out: dict[str, int], reason: str) -> None:
+    left_out[reason] = left_out.get(reason, 0) + 1
+
+
 def _case(
     ends: list[ReferenceFrame], couple: RedoxCouple, host: Host | None, left_out: dict[str, int]
 ) -> OrderingCase | None:
@@ -182,9 +204,7 @@ def _case(
     states = last.atoms.arrays.get(OXIDATION_STATE)
     redox = np.flatnonzero(np.array(last.atoms.get_chemical_symbols()) == couple.element)
     if states is None or np.isnan(states[redox]).any() or not redox.size:
-        left_out["configurations without known charge states"] = (
-            left_out.get("configurations without known charge states", 0) + 1
-        )
+        _count(left_out, "configurations without known charge states")
         return None
     place = host if host is not None else (get_host(last.host) if last.host in host_names() else None)
     if place is None:
@@ -194,8 +214,7 @@ def _case(
     try:
         found = identify(structure, place, couple)
     except ValueError as err:
-        reason = f"configurations that do not map onto {place.name}"
-        left_out[reason] = left_out.get(reason, 0) + 1
+        _count(left_out, f"configurations that do not map onto {place.name}")
         if host is not None:
             raise ValueError(f"{last.lineage}: {err}") from err
         return OrderingCase(last.lineage, couple, last, first, None, redox)

@@ -58,7 +58,7 @@ def evaluate_model(
     )  # fmt: skip
     left_out.update(refused)
     found: dict[str, int] = {}
-    cases = _limited(ordering_cases(data, sides, told.host, found), told.structures)
+    cases = _limited(ordering_cases(data, sides, told.host, found, told.reference_force), told.structures)
     left_out.update(found)
     _check_reference(cases, told.reference)
     relaxed = {

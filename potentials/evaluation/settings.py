@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ...inputs.hosts import Host
 from ..open_models import ModelChoice
 from ..relaxation import RelaxSettings
-from .cases import RATTLE
+from .cases import RATTLE, RELAXED_FORCE
 from .scores import Start
 
 Report = Callable[[str, int, int], None]
@@ -32,6 +32,7 @@ class EvaluationSettings:
     workers : processes for relaxations.
     host : where the set names none that is shipped.
     judge : a potential without charge states whose moments tell which ordering a relaxed structure has; None: none.
+    reference_force : largest force of a relaxed structure that models are held against, eV/A.
     check_references : relax on under the judge, which made the reference, from the model's minima of the first start.
     """
 
@@ -47,11 +48,12 @@ class EvaluationSettings:
     host: Host | None = None
     judge: ModelChoice | None = None
     check_references: bool = False
+    reference_force: float = RELAXED_FORCE
 
     def as_dict(self) -> dict[str, object]:
         """What scores say of them."""
         return {
             "starts": list(self.starts), "rattle": self.rattle, "seed": self.seed, "frames": self.frames,
-            "structures": self.structures, "reference": self.reference,
+            "structures": self.structures, "reference": self.reference, "reference_force": self.reference_force,
             "judge": None if self.judge is None else self.judge.title, **self.relax.model_dump(),
         }  # fmt: skip

@@ -169,7 +169,8 @@ def test_evaluate_puts_models_side_by_side_and_writes_scores_and_plots(call, mod
     data = write_set(tmp_path, olivine, FE, ModelChoice((str(model),)).open())
     plain = tmp_path / "plain.pt"
     save_model(plain, TrainedModel(_plain(), SpeciesMap.shipped("elements"), (8, 11, 15, 26)))
-    common = ("evaluate", model, plain, "--dataset", data, "--out", tmp_path / "scores", "--fmax", 1e4)
+    standing = ("--dataset", data, "--reference-force", 1e6)  # ideal sites count as relaxed
+    common = ("evaluate", model, plain, *standing, "--out", tmp_path / "scores", "--fmax", 1e4)
     answer = call(*common, "--start", "ideal", "--structures", 3)
     assert answer.code == 0, answer
     assert "energy MAE, meV/atom" in answer.out
@@ -179,7 +180,7 @@ def test_evaluate_puts_models_side_by_side_and_writes_scores_and_plots(call, mod
     compared = json.loads((tmp_path / "scores/comparison.json").read_text())
     assert compared["models"] == ["model.pt", "plain.pt"]
     assert next(row["values"] for row in compared["rows"] if row["score"] == "energy MAE, meV/atom")[0] == 0
-    lost = ("evaluate", model, "--dataset", data, "--out", tmp_path / "lost", "--fmax", 1e-6, "--steps", 0)
+    lost = ("evaluate", model, *standing, "--out", tmp_path / "lost", "--fmax", 1e-6, "--steps", 0)
     answer = call(*lost, "--start", "ideal", "--structures", 1)
     assert "left out: 1  mixed structures whose relaxation did not converge, ideal start" in answer.out
     assert "end members whose relaxation did not converge, so that they are in no hull, ideal start" in answer.out

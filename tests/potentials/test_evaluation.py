@@ -24,8 +24,9 @@ from valenceflow.potentials.relaxation import Relaxation, RelaxSettings  # noqa:
 from .evaluation_set import KEYS, write_set  # noqa: E402
 
 FE = get_couple("Fe2+/Fe3+")
-STAY = EvaluationSettings(starts=("ideal",), relax=RelaxSettings(fmax=1e4))
-"""Relaxations end where they begin."""
+ANY_FORCE = 1e6
+STAY = EvaluationSettings(starts=("ideal",), relax=RelaxSettings(fmax=1e4), reference_force=ANY_FORCE)
+"""Relaxations end where they begin, and the set's structures count as they are."""
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_the_frames_of_both_formats_are_the_same(data):
 
 
 def test_cases_know_their_keys_and_start_from_their_own_arrangement(data, olivine):
-    cases = {case.name: case for case in ordering_cases(data, ("test",))}
+    cases = {case.name: case for case in ordering_cases(data, ("test",), relaxed_force=ANY_FORCE)}
     assert {case.key for case in cases.values()} == {name.removeprefix("case-") for name in cases}
     case = cases["case-3.5"]
     ideal, sites = case.start("ideal")
@@ -200,8 +201,24 @@ def test_cases_know_their_keys_and_start_from_their_own_arrangement(data, olivin
     assert 0.01 < (rattled.positions - ideal.positions).std() < 0.03
 
 
+def test_models_are_held_against_relaxed_structures_only(data, olivine_model, tmp_path):
+    """The set's structures stand at ideal sites, where forces are what the potential gives."""
+    last = {frame.lineage: np.linalg.norm(frame.forces, axis=1).max() for frame in data.frames("test")}
+    between = float(np.median(list(last.values())))
+    counted: dict[str, int] = {}
+    cases = ordering_cases(data, ("test",), None, counted, between)
+    assert {case.name for case in cases} == {name for name, force in last.items() if force <= between}
+    assert 0 < len(cases) < len(last)
+    reason = f"configurations without a relaxed structure (forces above {between:g} eV/A)"
+    assert counted == {reason: len(last) - len(cases)}
+    choice, told = ModelChoice((str(olivine_model),)), replace(STAY, reference_force=between)
+    scores, _ = evaluate_model(choice, data, tmp_path, told)
+    assert scores.left_out[reason] == len(last) - len(cases)
+    assert scores.settings["reference_force"] == between
+
+
 def test_orderings_are_the_same_modulo_symmetry_only(data):
-    cases = {case.name: case for case in ordering_cases(data, ("test",))}
+    cases = {case.name: case for case in ordering_cases(data, ("test",), relaxed_force=ANY_FORCE)}
     case = cases["case-1.7"]  # one sodium: the stabiliser is small
     assert case.same_ordering(case.high)
     images = np.unique(case.images(case.high), axis=0)
@@ -245,7 +262,7 @@ def test_references_are_checked_by_the_potential_that_made_them(data, olivine_mo
     told = replace(STAY, structures=2, judge=plain, check_references=True)
     scores, _ = evaluate_model(ModelChoice((str(olivine_model),)), data, tmp_path, told)
     assert len(scores.continued) == 2
-    cases = {case.name: case for case in ordering_cases(data, ("test",))}
+    cases = {case.name: case for case in ordering_cases(data, ("test",), relaxed_force=ANY_FORCE)}
     for found in scores.continued:
         atoms, _ = cases[found.structure].start("ideal")
         atoms.calc = plain.open()
@@ -262,7 +279,7 @@ def test_references_are_checked_by_the_potential_that_made_them(data, olivine_mo
 def test_a_reference_is_no_minimum_where_the_same_order_lies_lower(
     data, olivine_model, monkeypatch, lower, kept, minimum
 ):
-    case = next(case for case in ordering_cases(data, ("test",)) if case.key == "3.5")
+    case = next(case for case in ordering_cases(data, ("test",), relaxed_force=ANY_FORCE) if case.key == "3.5")
     atoms, sites = case.start("ideal")
     high = case.high if kept else np.array([True, False, False, False]) ^ case.high
     moments = np.zeros(len(atoms))
