@@ -76,7 +76,7 @@ def stable_structures(results: CampaignResults) -> list[OrderedStructure]:
         key = str(c["achieved_key"] or c["intended_key"])
         if key in stable:
             energy = float(by_name[key])
-            note = f"x = {c['fraction']:.3g}, {energy:.1f} meV/f.u."
+            note = f"x = {c['fraction']:.3g}, {energy:z.1f} meV/f.u."
             found.setdefault(c["fraction"], ordered_structure(results, c, note, energy))
     return [found[x] for x in sorted(found, reverse=True)]
 

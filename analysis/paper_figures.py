@@ -173,7 +173,10 @@ def _distribution(sources: Sources, title: str) -> MadeFigure:
     with_reference = {key for is_reference, key in keys if is_reference}
     counts = Counter(c["working_key"] for c in between if c["in_statistics"])
     if not counts:
-        raise ValueError(f"no sampled or listed orderings between the end members count; {results.run} computes them")
+        raise ValueError(
+            f"none of the {len(between)} orderings that count between the end members was sampled or listed; a "
+            "distribution needs `charge: {sample: N, seed: S}` or `{all: true}` in the campaign file"
+        )
     key = max(counts, key=lambda key: (key in with_reference, counts[key], key))
     here = [c for c in between if c["working_key"] == key]
     refuse_no_numbers(here, results.source, results.ways)

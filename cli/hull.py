@@ -138,8 +138,8 @@ def _table(compositions: list[dict[str, Any]], columns: tuple[str, ...]) -> Tabl
         table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     for row in compositions:
         cells = (
-            f"{row['x']:.3f}", str(row["orderings"]), row["lowest"], f"{row['relative_mev_per_fu']:.1f}",
-            "stable" if row["stable"] else f"{row['above_hull_mev_per_fu']:.1f}",
+            f"{row['x']:.3f}", str(row["orderings"]), row["lowest"], f"{row['relative_mev_per_fu']:z.1f}",
+            "stable" if row["stable"] else f"{row['above_hull_mev_per_fu']:z.1f}",
         )  # fmt: skip
         found = dict(zip(LAYOUTS[0], cells, strict=True))
         table.add_row(*(found[column] for column in columns))

@@ -280,7 +280,7 @@ def _shown(field: str, value: Any) -> str:
     if field == "relation":
         return ordering_text(value)
     if isinstance(value, float):
-        return f"{value:.3f}" if field == "fraction" else f"{value:.4f}"
+        return f"{value:.3f}" if field == "fraction" else f"{value:z.4f}"
     if isinstance(value, list) and value and all(isinstance(part, float) for part in value):
-        return " ".join(f"{part:.2f}" for part in value)
+        return " ".join(f"{part:z.2f}" for part in value)
     return str(value)

@@ -74,7 +74,7 @@ def _cells(calculation: Mapping[str, Any], relative: float | None) -> dict[str, 
         "meant": calculation["intended_key"],
         "achieved": calculation["achieved_key"] or "-",
         "outcome": ordering_text(calculation["relation"]) if completed else calculation["state"],
-        "meV/f.u.": "-" if relative is None else f"{relative:.1f}",
+        "meV/f.u.": "-" if relative is None else f"{relative:z.1f}",
         "moments (muB)": _moments(calculation),
     }
 

@@ -66,6 +66,16 @@ class ModelChoice:
         chosen = species_map if self.species_map is None else SpeciesMap.shipped(self.species_map)
         return ChargeStateCalculator(models, chosen, states)
 
+    @property
+    def knows_charge_states(self) -> bool:
+        """Whether energies depend on labels; without opening a trained model's folder further than its card."""
+        if self.species_map is not None:
+            return SpeciesMap.shipped(self.species_map).knows_charge_states
+        path = Path(self.names[0])
+        if self.names[0] != PRETRAINED and path.is_dir():
+            return read_model(path).species_map.knows_charge_states
+        return self.open().species_map.knows_charge_states
+
     def engines(self) -> list[str]:
         """Engines whose numbers the models were trained on, as far as their folders tell."""
         folders = [Path(name) for name in self.names if name != PRETRAINED and Path(name).is_dir()]

@@ -134,7 +134,8 @@ def relax_many(
 
     Parameters
     ----------
-    jobs : in any order; equal structures are relaxed once.
+    jobs : in any order; equal structures are relaxed once: with their labels, or without where the model has no charge
+        states and cannot tell them apart.
     choice : the model or ensemble; with `batch_atoms` structures approach their minima together first.
     settings : default: the paper's.
     folder : the journal; None: nothing is kept.
@@ -157,10 +158,11 @@ def relax_many(
     if states != OXIDATION_STATE:
         jobs = [_labelled(job, states_in_array(states) if isinstance(states, str) else states) for job in jobs]
     journal = None if folder is None else Journal(folder)
-    ids = [relaxation_id(job.atoms, fingerprint, wanted) for job in jobs]
+    work = jobs if choice.knows_charge_states else [_unlabelled(job) for job in jobs]
+    ids = [relaxation_id(job.atoms, fingerprint, wanted) for job in work]
     found: dict[str, Relaxation] = {}
     open_jobs: dict[str, RelaxJob] = {}
-    for name, job in zip(ids, jobs, strict=True):
+    for name, job in zip(ids, work, strict=True):
         done = journal.find(name) if journal is not None and name not in found else None
         if done is not None:
             found[name] = done
@@ -168,11 +170,25 @@ def relax_many(
             open_jobs.setdefault(name, job)
     total = len(found) + len(open_jobs)
     told = _Task(choice, fingerprint, wanted, folder)
+    asked = dict(zip(reversed(ids), reversed(jobs), strict=True))  # of equal ones the first
     begun = told.begun(open_jobs, approached)
     for place, result in enumerate(_relaxed(begun, told, workers), len(found) + 1):
         found[result.relaxation_id] = result
-        progress(result, place, total)
-    return [found[name].model_copy(update={"name": job.name}) for name, job in zip(ids, jobs, strict=True)]
+        progress(_as_asked(result, asked[result.relaxation_id]), place, total)
+    return [_as_asked(found[name], job) for name, job in zip(ids, jobs, strict=True)]
+
+
+def _unlabelled(job: RelaxJob) -> RelaxJob:
+    atoms = job.atoms.copy()
+    atoms.set_array(OXIDATION_STATE, None)
+    return replace(job, atoms=atoms)
+
+
+def _as_asked(result: Relaxation, job: RelaxJob) -> Relaxation:
+    """A result under a job's name and with its labels."""
+    return result.model_copy(
+        update={"name": job.name, "oxidation_states": structure_fields(job.atoms)["oxidation_states"]}
+    )
 
 
 def _labelled(job: RelaxJob, source: StateSource) -> RelaxJob:

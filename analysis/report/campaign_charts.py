@@ -87,7 +87,7 @@ def hover(row: Row) -> str:
     ]
     for text, value in (("relative", row.relative), ("above hull", row.above_hull), ("above lowest", row.above_lowest)):
         if value is not None:
-            lines.append(f"{text}: {value:.1f} meV/f.u.")
+            lines.append(f"{text}: {value:z.1f} meV/f.u.")
     if row.moments:
         lines.append("|m|: " + " ".join(f"{m:.2f}" for m in row.moments[:8]) + " ..." * (len(row.moments) > 8))
     return "<br>".join(lines)

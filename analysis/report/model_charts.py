@@ -60,7 +60,7 @@ def _one_hull(
 ) -> list[dict[str, Any]]:
     """Marks and lower hull of one set of energies; what is no number is left out of the line."""
     symbol, colour, dash = style
-    texts = [f"{plain(n)}<br>{plain(label)}: {e:.1f} meV/f.u." for n, e in zip(hull.names, energies, strict=True)]
+    texts = [f"{plain(n)}<br>{plain(label)}: {e:z.1f} meV/f.u." for n, e in zip(hull.names, energies, strict=True)]
     marks = scatter(label, hull.fractions, list(energies), marker(symbol, colour, 9, hollow), texts, legendgroup=label)
     points = [(x, e) for x, e in zip(hull.fractions, numbers(energies), strict=True) if e is not None]
     if len({x for x, _ in points}) < 2:

@@ -142,7 +142,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["energy"] = lambda value: "-" if value is None else f"{value:.1f}"
+    environment.filters["energy"] = lambda value: "-" if value is None else f"{value:z.1f}"
     environment.filters["card"] = _card_html
     return environment
 

@@ -33,9 +33,16 @@ class Picture:
 
 
 def data_uri(path: Path) -> str:
-    """A picture as text that a page can hold; empty where there is no such file."""
+    """A picture as text that a page can hold; empty where there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If it is not whole.
+    """
     if not path.is_file():
         return ""
+    _refuse_a_part(path)
     return f"data:{_KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
@@ -59,7 +66,6 @@ def _pictures(folder: Path) -> Iterator[Picture]:
     for path in sorted(folder.glob("*.json")):
         drawn = next((path.with_suffix(kind) for kind in _KINDS if path.with_suffix(kind).is_file()), None)
         if drawn is not None:
-            _refuse_a_part(drawn)
             about = _about(path)
             yield Picture(path.stem, about.get("title", path.stem), about.get("source", ""), data_uri(drawn))
 

@@ -9,7 +9,7 @@ slope, and its energy is nobody's minimum.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -144,6 +144,8 @@ def ordering_cases(
 ) -> list[OrderingCase]:
     """Configurations of some sides, and of every side those with a single charge state (end members are wanted always).
 
+    Of several that reached one ordering the lowest counts: a model has one energy for it.
+
     Parameters
     ----------
     data, sides : where they are.
@@ -168,7 +170,18 @@ def ordering_cases(
             case = _case(frames, couple, host, told)
             if case is not None and (side in sides or not case.mixed):
                 cases.append(case)
-    return cases
+    lowest = {_identity(case): case for case in sorted(cases, key=lambda case: -case.reference.energy)}
+    for case in cases:
+        if lowest[_identity(case)] is not case:
+            _count(counts, "configurations that reached the ordering of a lower one")
+    return [case for case in cases if lowest[_identity(case)] is case]
+
+
+def _identity(case: OrderingCase) -> tuple[Hashable, str]:
+    """One ordering of one cell; what has no known host is like nothing else."""
+    if case.found is None:
+        return case.name, ""
+    return case.found.cell, str(case.found.key)
 
 
 def couple_of(data: ReferenceSet) -> RedoxCouple:

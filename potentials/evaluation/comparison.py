@@ -54,7 +54,7 @@ def _error(scores: ModelScores, target: str, which: str, scale: float) -> float 
 def _rounded(values: Sequence[float | None], digits: int) -> float | None:
     """Mean of what is there."""
     known = [value for value in values if value is not None]
-    return round(float(np.mean(known)), digits) if known else None
+    return round(float(np.mean(known)), digits) + 0.0 if known else None
 
 
 def _achieved(judge: str) -> Callable[[ModelScores, str], str | None]:

@@ -115,7 +115,11 @@ def _nothing_left(stores: Collections, excluded: Mapping[str, int]) -> str:
     if not excluded:
         return f"{stores.place}: no frames to export; `valenceflow ingest` or `valenceflow build` makes them"
     reasons = ", ".join(f"{reason} ({number})" for reason, number in excluded.items())
-    hint = "; `valenceflow build` labels them" if "not labelled" in excluded else "; loosen the filters"
+    hint = (
+        "; `valenceflow build`, told the same campaign or --store, labels them"
+        if "not labelled" in excluded
+        else "; loosen the filters"
+    )
     return f"{stores.place}: every frame is left out: {reasons}{hint}"
 
 

@@ -1,6 +1,7 @@
 """Every figure of the paper: its source is printed on it, its numbers stand beside it, what it lacks is said."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_numbers_beside_figures_are_those_of_the_sources(sources):
     assert make_figure("fig6", sources).about["agreement"]["mace"]["after"]["mae"] == pytest.approx(1.5)
     assert len(make_figure("fig2a", sources).rows) == 5
     assert len(make_figure("fig9", sources).rows) == 6
+
+
+def test_a_distribution_of_picked_orderings_says_how_to_sample_some(sources):
+    results = sources.results
+    picked = [{**calculation, "in_statistics": False} for calculation in results.calculations]
+    number = len(results.between())
+    said = rf"none of the {number} orderings that count .* `charge: \{{sample: N, seed: S\}}`"
+    with pytest.raises(ValueError, match=said):
+        make_figure("fig4", replace(sources, campaign=replace(results, calculations=picked)))
 
 
 def test_the_lowest_so_far_never_rises_and_ends_at_the_best(course):

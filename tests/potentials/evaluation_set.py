@@ -41,20 +41,22 @@ def label_of(atoms):
     ).model_dump()  # fmt: skip
 
 
-def write_set(folder, cell, couple, calculator, formats=("parquet",)):
-    """Export a set of `KEYS` under a calculator's energies, all of it on the test side."""
+def write_set(folder, cell, couple, calculator, formats=("parquet",), twice=()):
+    """Export a set of `KEYS` under a calculator's energies, all of it on the test side; some are there twice."""
     stores = sqlite_stores(folder / "store.sqlite")
-    for key in KEYS:
+    for key, name in [*((key, key) for key in KEYS), *((key, f"{key}-again") for key in twice)]:
         atoms = atoms_of_ordering(cell, couple, key)
+        if name != key:
+            atoms.positions[0] += 0.05
         facts = RunFacts(
-            run_id=f"run-{key}", source="vasp folder", lineage=f"case-{key}", numbers=atoms.numbers.astype(np.uint8),
+            run_id=f"run-{name}", source="vasp folder", lineage=f"case-{name}", numbers=atoms.numbers.astype(np.uint8),
             engine="vasp", protocol_hash="p", step="relax",
             extra={"host": cell.host.name, "fraction": float((atoms.numbers == 11).sum() / 4)},
         )  # fmt: skip
         parts = list(parts_of(facts, frames_of(atoms, calculator), {}))
         for frame in (frame for part in parts for frame in part.frames):
             frame["label"] = label_of(atoms)
-        run = RunDoc(run_id=facts.run_id, source="vasp folder", place=f"x:{key}", checksum="c", state="taken")
+        run = RunDoc(run_id=facts.run_id, source="vasp folder", place=f"x:{name}", checksum="c", state="taken")
         with FrameWriter(stores) as writer:
             writer.add(run, parts)
     split = SplitPolicy(fractions=(0.0, 0.0, 1.0))

@@ -217,6 +217,19 @@ def test_models_are_held_against_relaxed_structures_only(data, olivine_model, tm
     assert scores.settings["reference_force"] == between
 
 
+def test_of_two_configurations_that_reached_one_ordering_the_lower_counts(olivine, olivine_model, tmp_path):
+    calculator = ModelChoice((str(olivine_model),)).open()
+    data = ReferenceSet.open(write_set(tmp_path, olivine, FE, calculator, twice=("3.5", "f.0")))
+    energies = {frame.lineage: frame.energy for frame in data.frames("test")}  # the last of each
+    counted: dict[str, int] = {}
+    cases = ordering_cases(data, ("test",), None, counted, ANY_FORCE)
+    assert sorted(case.key for case in cases) == sorted(KEYS)
+    for key in ("3.5", "f.0"):
+        (kept,) = (case for case in cases if case.key == key)
+        assert kept.name == min((f"case-{key}", f"case-{key}-again"), key=energies.__getitem__)
+    assert counted == {"configurations that reached the ordering of a lower one": 2}
+
+
 def test_orderings_are_the_same_modulo_symmetry_only(data):
     cases = {case.name: case for case in ordering_cases(data, ("test",), relaxed_force=ANY_FORCE)}
     case = cases["case-1.7"]  # one sodium: the stabiliser is small

@@ -18,8 +18,10 @@ from ase.optimize import BFGS, LBFGSLineSearch
 
 torch = pytest.importorskip("torch", reason="potentials need their extra")
 
+from valenceflow.inputs.charge_states import get_couple  # noqa: E402
 from valenceflow.potentials import relax as relax_module  # noqa: E402
 from valenceflow.potentials.calculator import ChargeStateCalculator  # noqa: E402
+from valenceflow.potentials.labelling import atoms_of_ordering  # noqa: E402
 from valenceflow.potentials.open_models import ModelChoice  # noqa: E402
 from valenceflow.potentials.relax import relax_atoms  # noqa: E402
 from valenceflow.potentials.relax_many import RelaxJob, relax_many  # noqa: E402
@@ -205,6 +207,22 @@ def test_other_settings_weights_or_labels_are_other_work(jobs, cpainn_file, tmp_
     assert abs(first.energy - swapped.energy) > 1e-6
 
 
+def test_a_model_without_charge_states_relaxes_all_arrangements_of_them_once(plain_olivine_model, olivine, tmp_path):
+    jobs = [RelaxJob(key, atoms_of_ordering(olivine, get_couple("Fe2+/Fe3+"), key)) for key in ("3.3", "3.5", "5.5")]
+    choice, told = ModelChoice((str(plain_olivine_model),)), []
+    found = relax_many(jobs, choice, QUICK, tmp_path, progress=lambda result, *_: told.append(result))
+    assert len({result.relaxation_id for result in found}) == len(told) == 2
+    assert found[0].energy == found[1].energy != found[2].energy
+    for job, result in zip(jobs, found, strict=True):
+        assert result.name == job.name
+        assert np.array_equal(result.atoms().arrays["oxidation_state"], job.atoms.arrays["oxidation_state"])
+    assert [(one.name, one.oxidation_states) for one in told] == [
+        (one.name, one.oxidation_states) for one in (found[0], found[2])
+    ]
+    again = relax_many(jobs[::-1], choice, QUICK, tmp_path, progress=lambda *_: pytest.fail("relaxed again"))
+    assert again[::-1] == found
+
+
 def test_labels_in_another_array_are_part_of_what_is_relaxed(cpainn_file, tmp_path, rock_salt):
     choice, found = ModelChoice((str(cpainn_file),)), []
     for high in (0, 1):
@@ -231,6 +249,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import ase.io
+from valenceflow.potentials.labelling import atoms_of_ordering  # noqa: E402
 from valenceflow.potentials.open_models import ModelChoice
 from valenceflow.potentials.relax_many import RelaxJob, relax_many
 from valenceflow.potentials.relaxation import RelaxSettings

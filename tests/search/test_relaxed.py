@@ -45,7 +45,7 @@ class Springs(Calculator):
 class Choice:
     """A potential by name, as `ModelChoice` is one."""
 
-    title, batch_atoms = "springs", None
+    title, batch_atoms, knows_charge_states = "springs", None, True
 
     def __init__(self, moves=False, smeared=False):
         self.moves, self.smeared, self.opened = moves, smeared, 0

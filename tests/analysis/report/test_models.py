@@ -80,6 +80,13 @@ def test_scores_are_found_in_folders_with_their_parity_plots(tmp_path):
     assert again == found
 
 
+def test_parity_plots_that_were_cut_short_are_refused(tmp_path):
+    (tmp_path / "scores.json").write_text(scores("a", "mace", True).model_dump_json())
+    (tmp_path / "parity.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><path d='M 0")
+    with pytest.raises(ValueError, match=r"parity\.svg: no whole SVG \(\d+ bytes\); draw the figures again"):
+        read_models([tmp_path])
+
+
 def test_models_of_one_title_are_told_apart_by_their_fingerprints(tmp_path):
     for number in ("111111aa", "222222bb"):
         path = tmp_path / f"{number}.json"
