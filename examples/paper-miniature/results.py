@@ -62,8 +62,10 @@ def _lines(
             f"| {_name(s)} | {s.start} | {len(s.models)} | {s.achieved} of {s.told} | {s.undecided} | {s.unconverged} "
             f"| {s.judge or 'nobody'} |"
         )
+    yield from _means(summaries)
     yield from ("", "## Rankings of held-out orderings", "")
-    yield "Per working-ion ordering, means over seeds; n per seed. A tie finds no lowest and has no correlation."
+    yield "Per working-ion ordering, and per composition where several of one are ranked; means over seeds; n per seed."
+    yield "A tie finds no lowest and has no correlation."
     yield ""
     yield "| model | start | ordering | n | MAE, centred, meV/f.u. | Spearman | Kendall | not defined | lowest found |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -75,6 +77,30 @@ def _lines(
                 f" | {_number(g.spearman)} | {_number(g.kendall)} | {g.undefined} | {g.lowest_found} of {len(g.n)} |"
             )
     yield from _references(continued)
+
+
+def _means(summaries: Sequence[SeedSummary]) -> Iterator[str]:
+    """Means over the rankings of all seeds and working-ion orderings."""
+    yield from ("", "## Means over working-ion orderings and seeds", "")
+    yield "| model | start | rankings | MAE, centred, meV/f.u. | Spearman | Kendall | not defined | lowest found |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for s in summaries:
+        groups = [group for group in s.groups if " " in group.group]  # a composition has no ordering behind its name
+        number, undefined = sum(len(group.n) for group in groups), sum(group.undefined for group in groups)
+        errors = _mean([(group.mae_centred_mev_per_fu, len(group.n)) for group in groups])
+        spearman = _mean([(group.spearman, len(group.n) - group.undefined) for group in groups])
+        kendall = _mean([(group.kendall, len(group.n) - group.undefined) for group in groups])
+        lowest = sum(group.lowest_found for group in groups)
+        yield (
+            f"| {_name(s)} | {s.start} | {number} | {_number(errors, 1)} | {_number(spearman)} | {_number(kendall)} "
+            f"| {undefined} | {lowest} of {number} |"
+        )
+
+
+def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
+    """Mean of what is there, each with its weight."""
+    known = [(value, weight) for value, weight in values if value is not None and weight]
+    return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
 
 
 def _references(continued: Sequence[ContinuedReference]) -> Iterator[str]:

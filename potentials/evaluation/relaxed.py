@@ -22,6 +22,9 @@ from .rankings import rank_structures
 from .scores import Achieved, HullScore, Judge, Ranking, Start
 from .settings import EvaluationSettings, Report
 
+JUDGED_PER_PROCESS = 50
+"""Structures that a process more is opened for: CHGNet opens in 5 s and takes 0.2 s for one of 56 atoms."""
+
 
 @dataclass(frozen=True)
 class RelaxedCase:
@@ -34,28 +37,32 @@ class RelaxedCase:
 
 def relax_cases(
     cases: Sequence[OrderingCase],
-    start: Start,
     choice: ModelChoice,
     folder: Path,
     told: EvaluationSettings,
     left_out: Counter[str],
     report: Report,
-) -> list[RelaxedCase]:
-    """Relax every case from one start; what has no such start is counted in `left_out`."""
-    jobs, sites, taken = [], [], []
-    for case in cases:
-        if start != "first" and case.found is None:
-            left_out[f"structures without a known host, {start} start"] += 1
-            continue
-        atoms, redox = case.start(start, told.rattle, told.seed)
-        jobs.append(RelaxJob(case.name, atoms))
-        sites.append(redox)
-        taken.append(case)
+) -> dict[Start, list[RelaxedCase]]:
+    """Relax every case from every start; what has no such start is counted in `left_out`."""
+    begun: list[tuple[Start, OrderingCase, NDArray[np.int_]]] = []
+    jobs: list[RelaxJob] = []
+    for start in told.starts:
+        for case in cases:
+            if start != "first" and case.found is None:
+                left_out[f"structures without a known host, {start} start"] += 1
+                continue
+            atoms, sites = case.start(start, told.rattle, told.seed)
+            jobs.append(RelaxJob(case.name, atoms))
+            begun.append((start, case, sites))
+    # All at once, as every call opens the model anew in its processes.
     results = relax_many(
         jobs, choice, told.relax, folder, told.workers,
-        progress=lambda _, done, total: report(f"relaxing, {start} start", done, total),
+        progress=lambda _, done, total: report("relaxing", done, total),
     )  # fmt: skip
-    return [RelaxedCase(*found) for found in zip(taken, sites, results, strict=True)]
+    found: dict[Start, list[RelaxedCase]] = {start: [] for start in told.starts}
+    for (start, case, sites), result in zip(begun, results, strict=True):
+        found[start].append(RelaxedCase(case, sites, result))
+    return found
 
 
 def converged(done: Sequence[RelaxedCase]) -> list[RelaxedCase]:
@@ -139,35 +146,38 @@ def achieved(
     ]
 
 
-def judge_moments(done: Sequence[RelaxedCase], judge: ModelChoice, folder: Path, workers: int) -> dict[str, FloatArray]:
+def judge_moments(
+    relaxed: Mapping[Start, Sequence[RelaxedCase]], judge: ModelChoice, folder: Path, workers: int
+) -> dict[Start, dict[str, FloatArray]]:
     """Absolute moments of redox sites at relaxed structures by another potential, which is not told the labels.
 
     Parameters
     ----------
-    done : relaxed structures.
+    relaxed : start -> relaxed structures.
     judge : a potential with moments and without charge states.
-    folder, workers : as for relaxations.
+    folder : as for relaxations.
+    workers : processes at most; for few structures opening the judge in each would take longer than they do.
 
     Returns
     -------
-    Name of the structure -> (n_redox,) muB.
+    Start -> name of the structure -> (n_redox,) muB.
 
     Raises
     ------
     ValueError
         If the judge knows charge states, has no moments, or cannot evaluate a structure.
     """
-    good = [found for found in converged(done) if found.case.mixed]
+    good = [(start, f) for start, done in relaxed.items() for f in converged(done) if f.case.mixed]
     calculator = judge.open()
     if calculator.species_map.knows_charge_states or "magmoms" not in calculator.implemented_properties:
         raise ValueError(f"{judge.title} cannot judge: a judge has moments, and reads geometry alone, not labels")
-    jobs = [RelaxJob(found.case.name, found.result.atoms()) for found in good]
-    results = relax_many(jobs, judge, RelaxSettings(steps=0), folder, workers)
-    moments = {}
-    for found, result in zip(good, results, strict=True):
+    jobs = [RelaxJob(found.case.name, found.result.atoms()) for _, found in good]
+    results = relax_many(jobs, judge, RelaxSettings(steps=0), folder, min(workers, 1 + len(jobs) // JUDGED_PER_PROCESS))
+    moments: dict[Start, dict[str, FloatArray]] = {start: {} for start in relaxed}
+    for (start, found), result in zip(good, results, strict=True):
         if result.magmoms is None:
             raise ValueError(f"{judge.title} cannot judge {result.name}: {result.reason}")
-        moments[found.case.name] = np.abs(np.array(result.magmoms)[found.sites])
+        moments[start][found.case.name] = np.abs(np.array(result.magmoms)[found.sites])
     return moments
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ...inputs.species import FloatArray
 from ..open_models import ModelChoice
 from .cases import OrderingCase, couple_of, ordering_cases
 from .continued import continued_references
@@ -15,7 +16,7 @@ from .frames import predict_frames
 from .reached import reached_orderings
 from .reference import ReferenceSet
 from .relaxed import achieved, hulls, judge_moments, rankings, relax_cases, unconverged
-from .scores import ModelScores
+from .scores import ModelScores, Start
 from .settings import EvaluationSettings, Report
 
 
@@ -61,14 +62,13 @@ def evaluate_model(
     cases = _limited(ordering_cases(data, sides, told.host, found, told.reference_force), told.structures)
     left_out.update(found)
     _check_reference(cases, told.reference)
-    relaxed = {
-        start: relax_cases(cases, start, choice, place / "relaxations", told, left_out, report) for start in told.starts
-    }
+    relaxed = relax_cases(cases, choice, place / "relaxations", told, left_out, report)
     left_out.update({reason: n for start, done in relaxed.items() for reason, n in unconverged(start, done).items()})
-    judged = {
-        start: None if told.judge is None else judge_moments(done, told.judge, folder / "judged", told.workers)
-        for start, done in relaxed.items()
-    }
+    judged: Mapping[Start, Mapping[str, FloatArray] | None] = (
+        dict.fromkeys(relaxed)
+        if told.judge is None
+        else judge_moments(relaxed, told.judge, folder / "judged", told.workers)
+    )
     first = told.starts[0]
     continued = []
     if told.check_references:
