@@ -4,7 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import typer
+from valenceflow.cli.main import app
+from valenceflow.flows.campaign_file import read_campaign
+from valenceflow.inputs.yaml_files import parse_yaml
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-miniature"
 
@@ -101,12 +106,20 @@ def test_the_number_of_processes_changes_no_result(example):
     assert one.meaning == two.meaning == ["run", "a.yaml", "--seed", "1"]
 
 
-@pytest.mark.parametrize("scale", ["smoke", "miniature", "paper"])
-def test_every_scale_has_its_stages_in_an_order_that_can_be_done(example, scale):
-    stages, settings = example("stages"), example("miniature")
+@pytest.fixture(params=["smoke", "miniature", "paper"])
+def scale(request):
+    return request.param
+
+
+@pytest.fixture
+def told(scale):
+    """Settings of a scale."""
     text = (EXAMPLE / "miniature.yaml").read_text()
-    told = settings.parse_yaml(text, "miniature.yaml")["scales"][scale]
-    made = stages.stages_of(told)
+    return parse_yaml(text, "miniature.yaml")["scales"][scale]
+
+
+def test_every_scale_has_its_stages_in_an_order_that_can_be_done(example, scale, told):
+    made = example("stages").stages_of(told)
     names = [stage.name for stage in made]
     assert len(set(names)) == len(names)
     for place, stage in enumerate(made):
@@ -116,6 +129,33 @@ def test_every_scale_has_its_stages_in_an_order_that_can_be_done(example, scale)
     assert len(trained) == len(told["models"]) * 2 * len(told["seeds"])
     if scale != "smoke":
         assert len(trained) == 18
+
+
+def test_every_scale_gives_commands_options_that_they_have(example, told):
+    """Parsed as the command line parses them, and not run."""
+    runner, number = example("runner"), 0
+    for stage in example("stages").stages_of(told):
+        for step in stage.steps:
+            if isinstance(step, runner.Command):
+                command, left = typer.main.get_command(app), list(step.arguments)
+                context = command.make_context("valenceflow", [left[0]])
+                while hasattr(command, "get_command"):
+                    name = left.pop(0)
+                    command = command.get_command(context, name)
+                    assert command is not None, name
+                command.make_context(name, left)
+                number += 1
+    assert number > 8
+
+
+def test_every_scale_writes_campaigns_that_can_be_read(example, told, tmp_path):
+    calculations = example("stages").stages_of(told)[0]
+    (tmp_path / calculations.name).mkdir()
+    calculations.steps[0](tmp_path)
+    read = [read_campaign(tmp_path / calculations.name / f"{name}.yaml") for name in told["campaigns"]]
+    assert [campaign.file.name for campaign in read] == list(told["campaigns"])
+    for campaign, wanted in zip(read, told["campaigns"].values(), strict=True):
+        assert campaign.cell.formula_units == 4 * np.prod(wanted["supercell"])
 
 
 def test_a_stage_that_was_killed_says_so_and_one_that_was_stopped_keeps_its_time(example, tmp_path):
