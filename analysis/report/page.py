@@ -21,7 +21,6 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from ...stores.relations import rehearsal_note
 from .calculations import Part
@@ -32,7 +31,7 @@ from .pictures import Picture
 from .remedies import Note
 
 _TEMPLATES = files("valenceflow.analysis.report.templates")
-_PLOTLY_LICENCE = "MIT licence"
+_PLOTLY, _PLOTLY_LICENCE = "plotly-basic.min.js", "MIT licence"
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; style-src 'unsafe-inline'"
 
 
@@ -90,7 +89,7 @@ def page(report: Report) -> str:
     scripts = {"viewer": _text("viewer.js"), "report": _text("report.js")}
     every = [chart for charts in (*report.charts, *report.model_charts) for chart in charts]
     packed = _packed_plotly() if every else ""
-    hashes = [_hash(text) for text in (*scripts.values(), *([get_plotlyjs()] if every else []))]
+    hashes = [_hash(text) for text in (*scripts.values(), *([_text(_PLOTLY)] if every else []))]
     return _environment().get_template("report.html").render(
         report=report,
         style=Markup(_text("report.css")),  # noqa: S704 - our own file
@@ -116,12 +115,12 @@ def _packed(content: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _packed_plotly() -> str:
-    """plotly.js, compressed from 4.8 MB to 2 MB; browsers of 2023 and later unpack it."""
-    return _packed(get_plotlyjs().encode())
+    """plotly.js with the traces that charts are made of, compressed; browsers of 2023 and later unpack it."""
+    return _packed(_text(_PLOTLY).encode())
 
 
 def _plotly_version() -> str:
-    found = re.search(r"plotly\.js v([\d.]+)", get_plotlyjs()[:200])
+    found = re.search(r"plotly\.js .*v([\d.]+)", _text(_PLOTLY)[:200])
     return f"plotly.js {found.group(1) if found else ''} ({_PLOTLY_LICENCE}, Plotly, Inc.)"
 
 

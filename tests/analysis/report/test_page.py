@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from plotly.offline import get_plotlyjs
 from valenceflow.analysis.report.campaign_charts import charts_of
 from valenceflow.analysis.report.cards import DataSetCard
 from valenceflow.analysis.report.model_charts import charts_of_models
@@ -18,6 +20,7 @@ from ..made_up import four_scores, scores
 from .made_up_store import failed, lost, olivine_calculations
 from .reading_html import Page
 
+BASIC = {"scatter", "bar"}
 EVIL = "</script><script>document.title='hacked'</script><img src=http://evil.example/x onerror=\"1\">'\"&amp;{{7*7}}"
 CARD = DataSetCard("a set", "rehearsal:springs", "# Card\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n", "c" * 64)
 
@@ -90,6 +93,17 @@ def test_the_policy_names_every_script_that_may_run_by_its_hash(whole):
     assert len(scripts) == 2
     for script in scripts:
         assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+
+
+def test_charts_are_of_the_kinds_that_the_pages_plotly_draws(whole):
+    found = Page(page(whole))
+    charts = json.loads(found.script("chart-data"))
+    assert {trace["type"] for chart in charts.values() for trace in chart["data"]} == BASIC
+
+
+def test_the_pages_plotly_is_that_of_the_plotly_that_reads_the_charts_in_tests(whole):
+    (real,) = re.findall(r"plotly\.js v([\d.]+)", get_plotlyjs()[:200])
+    assert f"charts by plotly.js {real} (MIT licence, Plotly, Inc.)" in Page(page(whole)).text
 
 
 def test_names_that_are_markup_stay_text(parts_of, olivine):
