@@ -14,7 +14,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from runner import Runner, Stage, StageError, one_at_a_time
+from commands import StageError
+from runner import Runner, Stage, one_at_a_time
 from stages import stages_of
 from valenceflow.inputs.yaml_files import parse_yaml, yaml_text
 
@@ -77,7 +78,7 @@ def _list(runner: Runner) -> None:
 def _state(runner: Runner, stage: Stage) -> str:
     said = runner.record(stage)
     if runner.finished(stage):
-        kills = f", killed {said['killed']} times besides" if said["killed"] else ""
+        kills = f", killed {said['killed']} times" if said["killed"] else ""
         return f"done, {said['cpu_s']:.0f} CPU s{kills}"
     if said.get("finished"):
         return "to do again: its settings or inputs changed"

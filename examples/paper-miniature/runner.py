@@ -11,10 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -24,46 +20,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from valenceflow.flows import leash
+from commands import Command, Commands, StageError
 from valenceflow.inputs.whole_files import write_whole
 
 RECORD, LOCK, LOG = "stage.json", "lock", "log.txt"
 PATIENCE_S = 60.0
 """How long to wait for commands of a run that was killed: they get SIGTERM, and end in order."""
-
-
-class StageError(RuntimeError):
-    """A stage ended without its products."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """`valenceflow` with arguments, run in the folder of the miniature.
-
-    Attributes
-    ----------
-    arguments : of the command; paths start from the folder of the miniature.
-    accepted : exit codes that let the stage go on; `run` ends with 1 where configurations failed.
-    output : file for what it prints; empty: the terminal.
-    makes : file that says that it was done: such a command does not go on, nor is it done twice.
-    leaves : folder that it leaves where it was killed before `makes`, to be removed.
-    """
-
-    arguments: tuple[str, ...]
-    accepted: tuple[int, ...] = (0,)
-    output: str = ""
-    makes: str = ""
-    leaves: str = ""
-
-    @property
-    def meaning(self) -> list[str]:
-        """Arguments but for those that change no result."""
-        told = list(self.arguments)
-        if "--workers" in told:
-            place = told.index("--workers")
-            del told[place : place + 2]
-        return told
-
 
 Step = Command | Callable[[Path], None]
 
@@ -201,7 +163,7 @@ class Runner:
         return "; ".join(said)
 
     def _costs(self) -> dict[str, float]:
-        """CPU seconds per size of every kind that was measured; what a kill took is not known."""
+        """CPU seconds per size of every kind that was measured; what was killed did some of its work twice."""
         found: dict[str, list[float]] = {}
         for stage in self.stages:
             said = self.record(stage)
@@ -249,6 +211,10 @@ class Runner:
         def spent(cpu_s: float) -> None:
             said["cpu_s"] += cpu_s
 
+        def spent_so_far(cpu_s: float) -> None:
+            content = said | {"cpu_s": said["cpu_s"] + cpu_s}
+            write_whole(self.root / stage.name / RECORD, json.dumps(content, indent=1))
+
         if not isinstance(step, Command):
             began = time.thread_time()
             step(self.root)
@@ -258,83 +224,12 @@ class Runner:
             return
         if step.leaves and (self.root / step.leaves).exists():
             shutil.rmtree(self.root / step.leaves)
-        code = self.commands.run(step, spent, log)
+        code = self.commands.run(step, spent, spent_so_far, log)
         if code not in step.accepted:
             more = f"; its last words are in {log}" if log else ""
             raise StageError(
                 f"{stage.name}: `valenceflow {' '.join(step.arguments)}` ended with exit code {code}{more}"
             )
-
-
-class Commands:
-    """Commands of valenceflow on a leash: they end with this process, and all at once where `stop` is called.
-
-    Parameters
-    ----------
-    root : folder that they run in.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.lock = root, -1
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._guard, self._stopped = threading.Lock(), False
-
-    def run(self, command: Command, spent: Callable[[float], None], log: Path | None = None) -> int:
-        """Run one and return its exit code.
-
-        Parameters
-        ----------
-        command : what to run.
-        spent : is told the CPU seconds of it and of all that it waited for, however it ended.
-        log : file to add what it says to; None: the terminal.
-        """
-        partial = self.root / f"{command.output}.partial"
-        output = partial.open("wb") if command.output else log.open("ab") if log else None
-        try:
-            code = self._wait(self._start(command, output, log is not None), spent)
-        finally:
-            if output is not None:
-                output.close()
-        if command.output and code in command.accepted:
-            partial.replace(self.root / command.output)
-        return code
-
-    def stop(self) -> None:
-        """End what runs, in order; nothing is started any more."""
-        with self._guard:
-            self._stopped = True
-            for process in self._running:
-                os.kill(process.pid, signal.SIGTERM)  # Popen.terminate would take the exit status from who waits for it
-
-    def _arguments(self, command: Command) -> list[str]:
-        return [sys.executable, "-m", "valenceflow.cli.main", *command.arguments]
-
-    def _start(self, command: Command, output: Any, logged: bool) -> subprocess.Popen[bytes]:
-        held = () if self.lock < 0 else (self.lock,)  # the lock is free once the command, too, has ended
-        with self._guard:
-            if self._stopped:
-                raise StageError(f"`valenceflow {command.arguments[0]}` was not started: another stage ended before")
-            process = subprocess.Popen(
-                [sys.executable, "-I", leash.__file__, *self._arguments(command)],
-                cwd=self.root, stdout=output, stderr=subprocess.STDOUT if logged else None, pass_fds=held,
-            )  # fmt: skip
-            self._running.add(process)
-        return process
-
-    def _wait(self, process: subprocess.Popen[bytes], spent: Callable[[float], None]) -> int:
-        """Wait for the end, and where Ctrl-C comes meanwhile make it come; returns the exit code."""
-        try:
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        except KeyboardInterrupt:
-            os.kill(process.pid, signal.SIGTERM)
-            raise
-        finally:
-            with self._guard:  # from here on nobody may signal it: its number can be another's
-                _, status, usage = os.wait4(process.pid, 0)
-                self._running.discard(process)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            spent(usage.ru_utime + usage.ru_stime)
-        return process.returncode
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from commands import Command
 from results import write_results
-from runner import Command, Stage, Step
+from runner import Stage, Step
 from valenceflow.inputs.whole_files import write_whole
 from valenceflow.potentials.presets import settings_of
 

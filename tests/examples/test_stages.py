@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-miniature"
 def example(monkeypatch):
     """The example's modules, which import each other by name."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
-    names = ("runner", "results", "stages", "miniature")
+    names = ("commands", "runner", "results", "stages", "miniature")
     yield lambda name: __import__(name)
     for name in names:
         sys.modules.pop(name, None)
@@ -212,6 +212,27 @@ def test_stages_of_one_core_run_side_by_side_and_say_what_they_say_in_a_log(star
     records = started.run(first, second)
     assert all(record["finished"] and record["cpu_s"] > 0.005 for record in records)
     assert [(started.root / name / "log.txt").read_text() for name in ("s0", "s1")] == ["first\n", "second\n"]
+
+
+SPENDS = """
+import json, pathlib, subprocess, sys, time
+subprocess.run([sys.executable, "-c", "import time\\nwhile time.process_time() < 0.3: pass"])
+for _ in range(3000):
+    noted = json.loads(pathlib.Path("s0/stage.json").read_text())["cpu_s"]
+    if noted > 0.3:
+        break
+    time.sleep(0.01)
+pathlib.Path("s0/made.txt").write_text(str(noted))
+"""
+
+
+def test_what_a_stage_has_spent_is_noted_while_it_runs(started, monkeypatch):
+    """What its processes have spent that ended, too, so that a kill takes a few seconds from the account at most."""
+    monkeypatch.setattr(sys.modules["commands"], "NOTED_EVERY_S", 0.02)
+    (record,) = started.run(SPENDS)
+    noted = float((started.root / "s0" / "made.txt").read_text())
+    assert 0.3 < noted <= record["cpu_s"]
+    assert record["finished"]
 
 
 def test_where_one_of_them_fails_the_others_are_stopped_and_the_rest_is_not_begun(started):
