@@ -165,7 +165,8 @@ def ordering_cases(
         for frames in _runs(data.frames(side)):
             told = counts if side in sides else {}
             if not _is_relaxed(frames[1], relaxed_force):
-                _count(told, f"configurations without a relaxed structure (forces above {relaxed_force:g} eV/A)")
+                bound = f"forces above the --reference-force of {relaxed_force:g} eV/A"
+                _count(told, f"configurations without a relaxed structure ({bound})")
                 continue
             case = _case(frames, couple, host, told)
             if case is not None and (side in sides or not case.mixed):

@@ -209,7 +209,7 @@ def test_models_are_held_against_relaxed_structures_only(data, olivine_model, tm
     cases = ordering_cases(data, ("test",), None, counted, between)
     assert {case.name for case in cases} == {name for name, force in last.items() if force <= between}
     assert 0 < len(cases) < len(last)
-    reason = f"configurations without a relaxed structure (forces above {between:g} eV/A)"
+    reason = f"configurations without a relaxed structure (forces above the --reference-force of {between:g} eV/A)"
     assert counted == {reason: len(last) - len(cases)}
     choice, told = ModelChoice((str(olivine_model),)), replace(STAY, reference_force=between)
     scores, _ = evaluate_model(choice, data, tmp_path, told)
