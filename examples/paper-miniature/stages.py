@@ -66,7 +66,7 @@ def _write_campaigns(root: Path, told: Settings) -> None:
         content = {
             "name": name, "host": told["host"], "supercell": campaign["supercell"], "couple": told["couple"],
             "working_ion": {told["working_ion"]: campaign["working_ion"]}, "charge": campaign["charge"],
-            "protocol": "paper-2026", "end_members": True, "store": "store.yaml",
+            "protocol": "paper-2026", "end_members": campaign.get("end_members", True), "store": "store.yaml",
         }  # fmt: skip
         write_whole(folder / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False))
 
