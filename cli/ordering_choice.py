@@ -94,7 +94,7 @@ def choose(
 
 
 def _write(found: OrderingChoice, out: Path) -> None:
-    from ..potentials.relax_many import Journal  # noqa: PLC0415 - torch
+    from ..potentials.relaxation_journal import Journal  # noqa: PLC0415 - torch
     from ..potentials.structure_files import write_relaxed  # noqa: PLC0415
 
     write_whole(out / CHOICE, found.model_dump_json(indent=1) + "\n")

@@ -1,12 +1,7 @@
-"""Many structures relaxed over processes, each once: results are kept one by one, so that a killed run goes on.
-
-A journal is a folder with one JSON document per relaxation, named by what was done (structure, labels, model,
-settings), and where a relaxation stands that is under way. Whoever asks for the same again gets the document.
-"""
+"""Many structures relaxed over processes, each once: results are kept one by one, so that a killed run goes on."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +14,6 @@ from pathlib import Path
 
 import torch
 from ase import Atoms
-from pydantic import ValidationError
 
 from ..stores.processes import end_with_parent
 from .batched import descend_together
@@ -28,6 +22,7 @@ from .labelling import StateSource, states_in_array
 from .open_models import ModelChoice
 from .relax import Started, relax_atoms
 from .relaxation import Relaxation, RelaxSettings, relaxation_id, structure_fields
+from .relaxation_journal import Journal
 from .species import OXIDATION_STATE
 
 STEPS_BETWEEN_CHECKPOINTS = 10
@@ -56,68 +51,6 @@ Progress = Callable[[Relaxation, int, int], None]
 
 Approached = Callable[[int, int], None]
 """Called while structures are relaxed together: how many are done with that, and how many there are."""
-
-
-class Journal:
-    """A folder of relaxations.
-
-    Parameters
-    ----------
-    folder : made with the first document.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, relaxation_id: str) -> Relaxation | None:
-        """A finished relaxation; one that failed is not finished and is done again.
-
-        Raises
-        ------
-        ValueError
-            If its document is damaged; it says which file to remove.
-        """
-        path = self.folder / f"{relaxation_id}.json"
-        if not path.is_file():
-            return None
-        try:
-            found = Relaxation.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValidationError as err:
-            raise ValueError(f"{path}: is damaged ({err.error_count()} fields); remove it and run again") from err
-        return None if found.state == "failed" else found
-
-    def keep(self, relaxation: Relaxation) -> None:
-        """Write a result, whole or not at all, and drop its checkpoint."""
-        _write_whole(self.folder / f"{relaxation.relaxation_id}.json", relaxation.model_dump_json(indent=1))
-        self._checkpoint(relaxation.relaxation_id).unlink(missing_ok=True)
-
-    def checkpoint(self, relaxation_id: str, stands: Started) -> None:
-        """Note where a relaxation stands."""
-        about = {"n_steps": stands.n_steps, "optimiser": stands.optimiser}
-        content = json.dumps({**about, **structure_fields(stands.atoms)})
-        _write_whole(self._checkpoint(relaxation_id), content)
-
-    def started(self, relaxation_id: str, start: Atoms) -> Started | None:
-        """Where a relaxation was cut off."""
-        path = self._checkpoint(relaxation_id)
-        if not path.is_file():
-            return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        here = start.copy()
-        here.set_cell(content["cell"])
-        here.set_positions(content["positions"])
-        return Started(here, int(content["n_steps"]), content.get("optimiser", ""))
-
-    def _checkpoint(self, relaxation_id: str) -> Path:
-        return self.folder / f"{relaxation_id}.under-way.json"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    # Not inputs.whole_files: two runs on one journal may write the same record, each under a name of its own.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def relax_many(

@@ -282,8 +282,8 @@ def test_a_relaxation_that_was_killed_goes_on_from_where_it_stood(cpainn_file, t
     stood = json.loads(found[0].read_text())
     start = ase.io.read(tmp_path / "start.extxyz")
     settings = RelaxSettings(steps=100000, fmax=1e-9, volume_change=1e9)
-    from valenceflow.potentials.relax_many import Journal
     from valenceflow.potentials.relaxation import relaxation_id
+    from valenceflow.potentials.relaxation_journal import Journal
 
     choice = ModelChoice((str(cpainn_file),))
     name = relaxation_id(start, choice.fingerprint(), settings)
