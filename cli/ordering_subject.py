@@ -184,7 +184,7 @@ def _of_campaign(path: Path, supercell: str | None) -> Subject:
     cell = campaign.cell
     if supercell is not None:
         cell = HostSupercell.build(cell.host, parse_supercell(supercell))
-    return Subject(cell, campaign.couple, campaign.file.ion_choice.fraction)
+    return Subject(cell, campaign.couple, campaign.file.fractions)
 
 
 def _host_of_cif(path: Path, couple: RedoxCouple, ion: str, charges: str | None, symprec: float | None) -> Host:

@@ -47,6 +47,9 @@ class WorkingIonChoice(_Strict):
         return tuple(read_fraction(item) for item in values)
 
 
+IonChoices = dict[str, tuple[WorkingIonChoice, ...]]
+"""The working ion -> one choice, or several of other fractions each."""
+
 QueueRequest = dict[str, bool | int | float | str]
 """What a scheduler is asked for: nodes, time, account, ..."""
 
@@ -105,7 +108,7 @@ class CampaignFile(_Strict):
     symprec: float | None = Field(
         default=None, gt=0, le=0.5, description=f"symmetry tolerance for a CIF, A; default: {DEFAULT_SYMPREC}, checked"
     )
-    working_ion: dict[str, WorkingIonChoice]
+    working_ion: IonChoices
     charge: ChargeChoice
     protocol: str = DEFAULT_PROTOCOL
     on_lost_ordering: OnLostOrdering = Field(
@@ -132,6 +135,22 @@ class CampaignFile(_Strict):
         if isinstance(value, dict) and len(value) != 1:
             given = ", ".join(map(str, value)) or "none"
             raise ValueError(f"name exactly one working ion, as `Na: {{fraction: 1/2, ...}}`; got {given}")
+        if isinstance(value, dict):
+            return {ion: choices if isinstance(choices, list | tuple) else [choices] for ion, choices in value.items()}
+        return value
+
+    @field_validator("working_ion")
+    @classmethod
+    def _each_fraction_once(
+        cls, value: dict[str, tuple[WorkingIonChoice, ...]]
+    ) -> dict[str, tuple[WorkingIonChoice, ...]]:
+        for ion, choices in value.items():
+            if not choices:
+                raise ValueError(f"{ion}: give its fractions and orderings, as `{ion}: {{fraction: 1/2, ...}}`")
+            fractions = [fraction for choice in choices for fraction in dict.fromkeys(choice.fraction)]
+            twice = [fraction for place, fraction in enumerate(fractions) if fraction in fractions[:place]]
+            if twice:
+                raise ValueError(f"{ion}: fraction {twice[0]} has two choices of orderings; `pick: [...]` takes both")
         return value
 
     @field_validator("supercell", mode="before")
@@ -150,9 +169,14 @@ class CampaignFile(_Strict):
         return next(iter(self.working_ion))
 
     @property
-    def ion_choice(self) -> WorkingIonChoice:
-        """Fractions and orderings of the working ion."""
+    def ion_choices(self) -> tuple[WorkingIonChoice, ...]:
+        """Fractions of the working ion, and its orderings at these; in the file's order."""
         return self.working_ion[self.ion]
+
+    @property
+    def fractions(self) -> tuple[Fraction, ...]:
+        """All fractions, in the file's order."""
+        return tuple(fraction for choice in self.ion_choices for fraction in choice.fraction)
 
 
 class Campaign(_Strict):

@@ -18,7 +18,8 @@ from ..inputs.orderings.mapping import map_onto
 from ..inputs.orderings.spaces import ChargeSpace, Member, WorkingSpace
 from ..inputs.orderings.strata import Chosen, LowestFinder, select
 from ..inputs.orderings.stratum_names import Stratum
-from .campaign_file import Campaign
+from .campaign_file import Campaign, WorkingIonChoice
+from .ordering_choice import OrderingChoice
 
 MAX_CONFIGURATIONS = 50_000
 """Configurations in one campaign: more than any cluster relaxes, few enough to be planned in a minute."""
@@ -67,7 +68,6 @@ class OrderingChooser:
 
     def working(self, n_working: int) -> list[Chosen]:
         """Working-ion orderings with so many sites occupied."""
-        choice = self.campaign.file.ion_choice.orderings
         if n_working in (0, self.group.n_working):
             bits = np.full(self.group.n_working, n_working > 0)
             return [Chosen(Member(bits, 1), ("end member",))]
@@ -75,7 +75,9 @@ class OrderingChooser:
         given: list[tuple[Member, Stratum]] = [
             (space.member(bits), "file") for bits in self._working_files.values() if bits.sum() == n_working
         ]
-        selection = choice.selection("working_ion.orderings.", f"{n_working} {self.campaign.file.ion}")
+        selection = self._orderings(n_working).selection(
+            "working_ion.orderings.", f"{n_working} {self.campaign.file.ion}"
+        )
         self.check_number(min(selection.sample + selection.lowest, space.distinct), "working_ion.orderings")
         return select(space, selection, given, self._find_lowest)
 
@@ -98,7 +100,9 @@ class OrderingChooser:
     def check_all(self, n_working: int, n_high: int, fraction: object) -> None:
         """Refuse a fraction whose every ordering is asked for and that nobody can plan, at once."""
         file = self.campaign.file
-        if file.charge.strata.all and file.ion_choice.orderings.strata.all:
+        if n_working in (0, self.group.n_working):
+            return
+        if file.charge.strata.all and self._orderings(n_working).strata.all:
             count = joint_burnside_count(self.group, n_working, n_high)
             self.check_number(count, f"fraction {fraction} with all {file.ion} and all charge orderings")
 
@@ -135,12 +139,25 @@ class OrderingChooser:
         here = [key.charge for key in files.values() if np.array_equal(key.working, space.working)]
         return [(space.member(charge), stratum) for charge in here if charge is not None]
 
-    def _occupations(self) -> dict[str, Bits]:
-        """Canonical occupation in each file of `orderings:`; every file must be of a fraction asked for."""
+    def _orderings(self, n_working: int) -> OrderingChoice:
+        """What the file says of the fraction with so many sites occupied."""
         file, cell = self.campaign.file, self.campaign.cell
-        asked = {cell.n_working(fraction) for fraction in file.ion_choice.fraction}
+        here = [c for c in file.ion_choices if n_working in {cell.n_working(fraction) for fraction in c.fraction}]
+        return here[0].orderings
+
+    def _occupations(self) -> dict[str, Bits]:
+        """Canonical occupation in each file of `orderings:`; every file must be of a fraction that it is named for."""
+        return {
+            name: bits
+            for choice in self.campaign.file.ion_choices
+            for name, bits in self._occupations_of(choice).items()
+        }
+
+    def _occupations_of(self, choice: WorkingIonChoice) -> dict[str, Bits]:
+        file, cell = self.campaign.file, self.campaign.cell
+        asked = {cell.n_working(fraction) for fraction in choice.fraction}
         found = {}
-        for name in file.ion_choice.orderings.strata.file:
+        for name in choice.orderings.strata.file:
             working = map_onto(read_structure(self.campaign.beside(name)), cell).working
             count = int(working.sum())
             if count not in asked:
@@ -148,7 +165,7 @@ class OrderingChooser:
                 raise ValueError(f"{name} holds {count} {file.ion} where the fraction asks for {wanted}")
             found[name] = self.group.key(working, None).working
         missing = sorted(asked - {0, self.group.n_working} - {int(bits.sum()) for bits in found.values()})
-        if file.ion_choice.orderings.file and missing:
+        if choice.orderings.file and missing:
             raise ValueError(
                 f"no file of working_ion.orderings.file holds {missing[0]} {file.ion}; add one or drop the fraction"
             )

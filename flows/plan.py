@@ -55,7 +55,7 @@ def plan_configurations(
 
 def _fractions(campaign: Campaign) -> list[Fraction]:
     ends = [Fraction(1), Fraction(0)] if campaign.file.end_members else []
-    return list(dict.fromkeys([*ends, *campaign.file.ion_choice.fraction]))
+    return list(dict.fromkeys([*ends, *campaign.file.fractions]))
 
 
 def configuration_id(campaign: Campaign, key: JointKey, engine: str) -> str:

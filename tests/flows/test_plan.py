@@ -73,6 +73,39 @@ def test_two_fractions_that_are_the_same_number_are_planned_once(plan):
     assert len(plan(working_ion=sodium([0.5, "1/2", "2/4"]))) == len(plan())
 
 
+def test_fractions_can_have_orderings_of_their_own(plan):
+    half = {"fraction": "1/2", "orderings": {"all": True}}
+    quarters = {"fraction": ["1/4", "3/4"], "orderings": {"lowest": 1}}
+    together = plan(working_ion={"Na": [half, quarters]}, end_members=False)
+    apart = [plan(working_ion={"Na": choice}, end_members=False) for choice in (half, quarters)]
+    assert ids(together) == ids(apart[0]) + ids(apart[1])
+    assert Counter(c.fraction for c in together) == {0.5: 10, 0.25: 2, 0.75: 2}
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ([], "give its fractions and orderings"),
+        (
+            [{"fraction": f, "orderings": {"all": True}} for f in ("1/2", ["1/4", 0.5])],
+            "fraction 0.5 has two choices of orderings",
+        ),
+    ],
+)
+def test_choices_that_are_none_or_of_one_fraction_are_refused(plan, choices, said):
+    with pytest.raises(ValueError, match=said):
+        plan(working_ion={"Na": choices})
+
+
+def test_a_file_of_one_choice_is_not_looked_for_in_another(plan, reference):
+    path, key = reference
+    file = {"fraction": "1/2", "orderings": {"file": path}}
+    found = plan(working_ion={"Na": [{"fraction": "1/4", "orderings": {"all": True}}, file]}, end_members=False)
+    assert {c.working_key for c in found if c.fraction == 0.5} == {key.partition(".")[0]}
+    with pytest.raises(ValueError, match="holds 2 Na where the fraction asks for 1"):
+        plan(working_ion={"Na": [{**file, "fraction": "1/4"}, {"fraction": "1/2", "orderings": {"all": True}}]})
+
+
 @pytest.mark.parametrize(("fraction", "n_high", "n_atoms"), [(1.0, 0, 28), (0.5, 2, 26), (0.0, 4, 24)])
 def test_neutrality_gives_the_number_of_high_states(plan, fraction, n_high, n_atoms):
     found = {(c.n_high, c.n_atoms) for c in plan() if c.fraction == fraction}
