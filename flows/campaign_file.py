@@ -141,9 +141,7 @@ class CampaignFile(_Strict):
 
     @field_validator("working_ion")
     @classmethod
-    def _each_fraction_once(
-        cls, value: dict[str, tuple[WorkingIonChoice, ...]]
-    ) -> dict[str, tuple[WorkingIonChoice, ...]]:
+    def _each_fraction_once(cls, value: IonChoices) -> IonChoices:
         for ion, choices in value.items():
             if not choices:
                 raise ValueError(f"{ion}: give its fractions and orderings, as `{ion}: {{fraction: 1/2, ...}}`")
