@@ -249,7 +249,6 @@ KILLED = """
 import sys
 from pathlib import Path
 import ase.io
-from valenceflow.potentials.labelling import atoms_of_ordering  # noqa: E402
 from valenceflow.potentials.open_models import ModelChoice
 from valenceflow.potentials.relax_many import RelaxJob, relax_many
 from valenceflow.potentials.relaxation import RelaxSettings
