@@ -209,25 +209,31 @@ def _key_names(entry: FrameEntry, key: str | None) -> dict[str, str]:
 def _drawn(members: Mapping[str, Sequence[FrameEntry]], policy: SplitPolicy) -> dict[str, str]:
     """Group -> split: the one that lacks most, stratum by stratum; what one cannot give is made up in the next.
 
-    Strata of one group come last, when validation and test have theirs, and of any other the first group is trained on:
-    a composition goes without training frames only where there is no other way, or nothing else for the other sides.
+    A stratum of one group is trained on where such strata are the lesser part of the set, and of any other stratum the
+    first group is: a composition goes without training frames only where there is nothing else for the other sides.
     """
     strata: dict[str, list[str]] = defaultdict(list)
     for name, found in members.items():
         strata[_stratum(found, policy.stratify)].append(name)
     places: dict[str, str] = {}
     lacking = dict.fromkeys(SPLITS, 0.0)
-    for _, names in sorted(strata.items(), key=lambda item: (len(item[1]) == 1, item[0])):
+    spared = _are_lesser_part([name for names in strata.values() if len(names) == 1 for name in names], members)
+    for _, names in sorted(strata.items(), key=lambda item: ((len(item[1]) == 1) != spared, item[0])):
         total = sum(len(members[name]) for name in names)
         for place, fraction in zip(SPLITS, policy.fractions, strict=True):
             lacking[place] += fraction * total
         for rank, name in enumerate(sorted(names, key=lambda name: _draw(policy.seed, name))):
-            is_trained_on = rank == 0 and len(names) > 1 and policy.fractions[0] > 0
+            is_trained_on = rank == 0 and (len(names) > 1 or spared) and policy.fractions[0] > 0
             place = SPLITS[0] if is_trained_on else max(SPLITS, key=lambda place: lacking[place])
             places[name] = place
             lacking[place] -= len(members[name])
     _fill_empty(places, members, policy, {name: stratum for stratum, names in strata.items() for name in names})
     return places
+
+
+def _are_lesser_part(names: Sequence[str], members: Mapping[str, Sequence[FrameEntry]]) -> bool:
+    """Whether groups have less than half of all frames."""
+    return 2 * sum(len(members[name]) for name in names) < sum(map(len, members.values()))
 
 
 def _fill_empty(

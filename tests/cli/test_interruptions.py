@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -66,8 +66,12 @@ def stand_ins(folder):
 
 
 def workers_of(launcher):
-    children = psutil.Process(launcher.pid).children()
-    return [child for child in children if "valenceflow.flows.worker" in child.cmdline()]
+    found = []
+    for child in psutil.Process(launcher.pid).children():
+        with suppress(psutil.NoSuchProcess):  # one that was killed is a zombie until its launcher has seen it
+            if "valenceflow.flows.worker" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def calculations(path):

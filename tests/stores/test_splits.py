@@ -125,6 +125,22 @@ def test_every_composition_of_several_lineages_is_trained_on(compositions, seed)
     assert untrained(frames_by_side(entries, split, {})) == {}
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_end_members_of_one_lineage_are_trained_on_and_other_sides_have_their_share_all_the_same(seed):
+    entries = [entry(n, f"mixed{k}", formula="mixed") for k in range(40) for n in range(5)]
+    entries += [entry(n, formula, formula=formula) for formula in ("charged", "discharged") for n in range(20)]
+    split = split_frames(entries, SplitPolicy(seed=seed))
+    assert {split.places[e.frame_id] for e in entries if e.formula != "mixed"} == {"train"}
+    assert split.counts == pytest.approx({"train": 192, "valid": 24, "test": 24}, abs=5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_set_whose_compositions_have_one_lineage_each_has_all_sides(seed):
+    entries = [entry(n, f"lineage{k}", formula=f"F{k}") for k in range(40) for n in range(5)]
+    split = split_frames(entries, SplitPolicy(seed=seed))
+    assert split.counts == pytest.approx({"train": 160, "valid": 20, "test": 20}, abs=5)
+
+
 def test_compositions_and_states_without_a_training_frame_are_found():
     entries = [entry(0, f"lineage{k}", formula=f"F{k % 3}", host=f"h{k % 3}") for k in range(6)]
     split = Split({e.frame_id: "test" if e.formula == "F1" else "train" for e in entries}, {})
