@@ -13,6 +13,7 @@ from ..inputs.charge_states import RedoxCouple
 from ..inputs.supercells import HostSupercell
 from ..stores.building import supercell_of
 from ..stores.overview import engine_asked
+from ..stores.sharing import documents_of
 from .hull_agreement import Hull, hull_of_calculations, refuse_nothing_between, source_of
 from .ways_out import ANY_CAMPAIGN, Ways, refuse_no_numbers
 
@@ -90,7 +91,7 @@ def read_campaign_results(
     """
     document = _campaign(stores, campaign)
     name = document["campaign"]
-    found = list(stores.collection("calculations").query({"campaign": name, "latest": True}))
+    found = list(documents_of(stores, "calculations", name, {"latest": True}))
     calculations = [c for c in found if c.get("energy_per_fu") is not None]
     if engine is None and len(engines := sorted({c["engine"] for c in calculations})) > 1:
         raise ValueError(f"campaign {name} has energies of {' and '.join(engines)}, which do not compare: say --engine")
@@ -104,7 +105,7 @@ def read_campaign_results(
     refuse_no_numbers(texts, f"{stores.place}: {source}", ways)
     bits = {
         c["configuration_id"]: c["working_bits"]
-        for c in stores.collection("configurations").query({"campaign": name}, ["configuration_id", "working_bits"])
+        for c in documents_of(stores, "configurations", name, fields=["working_bits"])
     }
     merged = [{**c, "working_bits": bits[c["configuration_id"]]} for c in calculations]
     merged.sort(key=lambda c: (-c["fraction"], c["energy_per_fu"]))

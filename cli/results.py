@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..analysis.relative_energy import relative_energies_mev
 from ..stores.relations import LOST
+from ..stores.sharing import documents_of
 from .tables import first_that_fits, plain_table
 from .wording import AS_MEANT, AUDIT_FAILED, FAILED, LOST_ORDERING, MISSING, counted, ordering_text, rehearsal_note
 
@@ -32,9 +33,7 @@ _RIGHT = ("x", "meV/f.u.")
 
 def calculations_of(stores: Stores, campaign: str, engine: str) -> list[dict[str, Any]]:
     """Latest calculations of one engine, without their steps, by fraction and energy."""
-    found = stores.collection("calculations").query(
-        {"campaign": campaign, "engine": engine, "latest": True}, properties={"steps": 0}
-    )
+    found = documents_of(stores, "calculations", campaign, {"engine": engine, "latest": True}, {"steps": 0})
     return sorted(found, key=lambda c: (-c["fraction"], c["energy_per_fu"] is None, c["energy_per_fu"] or 0.0))
 
 

@@ -285,7 +285,7 @@ def _report(console: Console, prepared: Prepared) -> int:
 def _run_by_others(prepared: Prepared) -> list[dict[str, Any]]:
     """Calculations of planned configurations whose output another engine wrote; their audit has failed for that."""
     planned = {c.calculation_id for c in prepared.configurations}
-    criteria = {"campaign": prepared.campaign.file.name, "state": AUDIT_FAILED, "engine": {"$ne": prepared.engine}}
+    criteria = {"state": AUDIT_FAILED, "engine": {"$ne": prepared.engine}}
     wanted = ["calculation_id", "configuration_id", "engine", "state", "relation"]
     found = prepared.stores.collection("calculations").query(criteria, properties=wanted)
     return [c for c in found if c["calculation_id"] in planned]

@@ -17,9 +17,11 @@ from ..inputs.yaml_files import first_problem
 from ..stores.connect import Stores
 from ..stores.documents import SCHEMA_VERSION, CampaignDoc, ConfigurationDoc
 from ..stores.provenance import package_versions
+from ..stores.sharing import by_ids, documents_of, registered_elsewhere, sharing_of, what_it_says
 from .asked import asked_by, read_asked, record_asked
 from .campaign_file import Campaign
 from .manifest_check import check_manifest
+from .plan import step_uuid
 
 MANIFEST_FILE = "manifest.json"
 
@@ -86,28 +88,67 @@ def with_attempts(
     """
     known = read_manifest(campaign.folder)
     if stores is not None and not (campaign.folder / MANIFEST_FILE).exists():
-        found = stores.collection("configurations").query({"campaign": campaign.file.name})
-        known = [ConfigurationDoc.model_validate({k: v for k, v in c.items() if k != "_id"}) for c in found]
+        found = documents_of(stores, "configurations", campaign.file.name, fields={"_id": 0})
+        known = [ConfigurationDoc.model_validate(c) for c in found]
     earlier = {c.configuration_id: c for c in known}
     strangers = {c.campaign for c in known} - {campaign.file.name}
     if strangers:
         raise ValueError(f"{campaign.folder} belongs to campaign {', '.join(sorted(strangers))}; choose another name")
     check_manifest(campaign.folder / MANIFEST_FILE, known, planned)
-    return [earlier.get(c.configuration_id, c) for c in planned]
+    current = [earlier.get(c.configuration_id, c) for c in planned]
+    return current if stores is None else _at_their_attempts(current, stores)
+
+
+def _at_their_attempts(configurations: Sequence[ConfigurationDoc], stores: Stores) -> list[ConfigurationDoc]:
+    """Configurations at the attempt that the store knows, where another campaign that shares them was told to retry."""
+    ids = [c.configuration_id for c in configurations]
+    found = by_ids(stores.collection("configurations"), ids, ["attempt"])
+    attempts = {c["configuration_id"]: c["attempt"] for c in found}
+    return [
+        c if attempts.get(c.configuration_id, 1) <= c.attempt else _at_attempt(c, attempts[c.configuration_id])
+        for c in configurations
+    ]
+
+
+def _at_attempt(configuration: ConfigurationDoc, attempt: int) -> ConfigurationDoc:
+    name, identity = configuration.campaign, configuration.configuration_id
+    uuids = {step: step_uuid(name, identity, step, attempt) for step in configuration.job_uuids}
+    return configuration.model_copy(update={"attempt": attempt, "job_uuids": uuids})
 
 
 def register_campaign(
     campaign: Campaign, engine: str, configurations: Sequence[ConfigurationDoc], stores: Stores
 ) -> None:
-    """Put campaign and configurations into the store and the manifest (those of other engines stay)."""
+    """Put campaign and configurations into the store and the manifest (those of other engines stay).
+
+    Configurations that another campaign of the store registered stay that one's (`stores.sharing`).
+    """
     ids = {c.configuration_id for c in configurations}
     others = [c for c in read_manifest(campaign.folder) if c.configuration_id not in ids]
-    document = campaign_doc(campaign, engine, len(configurations))
-    stores.collection("campaigns").update([document.model_dump(mode="json")])
-    stores.collection("configurations").update([c.model_dump(mode="json") for c in configurations])
+    put_campaign(campaign, engine, configurations, stores)
     write_manifest(campaign.folder, campaign.file.name, [*others, *configurations])
     left_out = [c.configuration_id for c in others if c.engine == engine]
     record_asked(campaign.folder, engine, asked_by(campaign.text, campaign.path, left_out))
+
+
+def put_campaign(campaign: Campaign, engine: str, configurations: Sequence[ConfigurationDoc], stores: Stores) -> None:
+    """Put campaign and configurations into the store: its own, and the attempts of those that it shares.
+
+    The campaign's document comes first: it says what is shared, without which a calculation would go by the wrong name.
+    """
+    name = campaign.file.name
+    theirs = registered_elsewhere(stores, name, [c.configuration_id for c in configurations])
+    said = {c.configuration_id: what_it_says(c) for c in configurations if c.configuration_id in theirs}
+    shared = {**sharing_of(stores, name).shared, **said}  # those of other engines stay
+    document = campaign_doc(campaign, engine, len(configurations)).model_copy(update={"shared": shared})
+    stores.collection("campaigns").update([document.model_dump(mode="json")])
+    own = [c.model_dump(mode="json") for c in configurations if c.configuration_id not in theirs]
+    registered = [
+        _at_attempt(ConfigurationDoc.model_validate(theirs[c.configuration_id]), c.attempt)
+        for c in configurations
+        if c.configuration_id in theirs and c.attempt > theirs[c.configuration_id]["attempt"]
+    ]
+    stores.collection("configurations").update([*own, *(c.model_dump(mode="json") for c in registered)])
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from monty.json import jsanitize
 from ..stores.builders import build_calculations, pending, record_failure
 from ..stores.connect import Stores
 from ..stores.documents import ConfigurationDoc
+from ..stores.sharing import documents_of, registered_elsewhere, what_it_says
 from .campaign_file import Campaign
 from .launch import run_folder
 from .manifest import MANIFEST_FILE, campaign_doc, read_manifest
@@ -92,23 +93,25 @@ def _is_described(campaign: Campaign, configuration: ConfigurationDoc) -> bool:
 
 
 def _register(campaign: Campaign, stores: Stores, configurations: Sequence[ConfigurationDoc], done: Rebuilt) -> None:
-    collection = stores.collection("configurations")
-    there = {c["configuration_id"]: c for c in collection.query({"campaign": campaign.file.name})}
+    name, collection = campaign.file.name, stores.collection("configurations")
     ours = {c.configuration_id: c.model_dump(mode="json") for c in configurations}
-    missing = [document for identity, document in ours.items() if identity not in there]
+    theirs = registered_elsewhere(stores, name, ours)
+    if configurations and stores.collection("campaigns").query_one({"campaign": name}) is None:
+        engine = configurations[-1].engine
+        number = sum(c.engine == engine for c in configurations)
+        shared = {c.configuration_id: what_it_says(c) for c in configurations if c.configuration_id in theirs}
+        document = campaign_doc(campaign, engine, number).model_copy(update={"shared": shared})
+        stores.collection("campaigns").update([document.model_dump(mode="json")])
+    there = {c["configuration_id"]: c for c in documents_of(stores, "configurations", name, fields={"_id": 0})}
+    missing = [document for identity, document in ours.items() if identity not in {*there, *theirs}]
     if missing:
         collection.update(missing)
     done.configurations = len(missing)
     done.differing = [
         document["joint_key"]
         for identity, document in ours.items()
-        if identity in there and {k: v for k, v in there[identity].items() if k != "_id"} != document
+        if identity in there and there[identity] != document
     ]
-    if configurations and stores.collection("campaigns").query_one({"campaign": campaign.file.name}) is None:
-        engine = configurations[-1].engine
-        number = sum(c.engine == engine for c in configurations)
-        document = campaign_doc(campaign, engine, number)
-        stores.collection("campaigns").update([document.model_dump(mode="json")])
 
 
 def _restore_jobs(

@@ -51,7 +51,7 @@ def mark_for_retry(
         stores = campaign_stores(campaign)
         stores.take_in(alone=True)
         calculations = stores.collection("calculations")
-        configurations = with_attempts(campaign, planned)
+        configurations = with_attempts(campaign, planned, stores)
         # A launcher that was killed may not have told of what failed last.
         build_calculations(stores, campaign.cell, configurations)
         marked = []

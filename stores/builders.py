@@ -18,6 +18,7 @@ from .connect import Stores
 from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding, RunStatistics
 from .other_versions import submitted_versions, versions_that_differ
 from .relations import COUNTING
+from .sharing import BY_CAMPAIGN, by_ids, sharing_of
 from .step_runs import StepRuns, step_runs
 
 _BULK = ("frames", "task")
@@ -67,12 +68,24 @@ def record_failure(
 
 
 def _keep(stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]) -> None:
+    """Write documents, under the campaign that registered their configurations first (`stores.sharing`)."""
+    made = _as_registered(stores, made)
     failed = [step for document in made for step in document.steps.values() if step["document"] == "FailureDoc"]
     if failed:
         stores.collection("failures").update(failed)
     if made:
         stores.collection("calculations").update([document.model_dump(mode="json") for document in made])
         supersede(stores, made)
+
+
+def _as_registered(
+    stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]
+) -> Sequence[ChargeOrderedCalculationDoc]:
+    shared = sharing_of(stores, made[0].campaign).shared if made else {}
+    ids = [document.configuration_id for document in made if document.configuration_id in shared]
+    found = by_ids(stores.collection("configurations"), ids, ["campaign", *BY_CAMPAIGN])
+    told = {c["configuration_id"]: {name: c[name] for name in ("campaign", *BY_CAMPAIGN)} for c in found}
+    return [document.model_copy(update=told.get(document.configuration_id, {})) for document in made]
 
 
 def supersede(stores: Stores, current: Sequence[ConfigurationDoc | ChargeOrderedCalculationDoc]) -> None:

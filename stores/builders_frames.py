@@ -141,7 +141,7 @@ class FramesBuilder(Builder):
 
 
 _OF_CALCULATION = ("calculation_id", "configuration_id", "campaign", "steps")
-_OF_CONFIGURATION = ("host", "fraction", "working_key", "joint_key", "supercell")
+_OF_CONFIGURATION = ("campaign", "host", "fraction", "working_key", "joint_key", "supercell")
 _BULK = ("forces", "stress", "structure", "frames", "task", "versions", "audit")
 
 

@@ -17,6 +17,7 @@ from ..inputs.supercells import HostSupercell
 from .builders import build_calculations
 from .documents import ConfigurationDoc
 from .processes import in_processes
+from .sharing import documents_of
 
 if TYPE_CHECKING:
     from .connect import Stores
@@ -73,7 +74,7 @@ def build_store_calculations(stores: Stores) -> int:
     """
     written = 0
     for campaign in stores.collection("campaigns").query({}, ["campaign", "host", "supercell"]):
-        found = stores.collection("configurations").query({"campaign": campaign["campaign"]})
+        found = documents_of(stores, "configurations", campaign["campaign"])
         configurations = [
             ConfigurationDoc.model_validate({k: v for k, v in document.items() if k in ConfigurationDoc.model_fields})
             for document in found

@@ -85,7 +85,7 @@ class CampaignRun:
             intended_states=self._intended_states(),
             extra={
                 **extra,
-                "campaign": intent["campaign"],
+                "campaign": self.configuration.get("campaign") or intent["campaign"],  # which registered it first
                 "configuration_id": intent["configuration_id"],
                 "calculation_id": self.calculation_id,
                 "intended_key": self.configuration.get("joint_key"),

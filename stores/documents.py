@@ -346,5 +346,10 @@ class CampaignDoc(Document):
     protocol_hash: str
     engine: str
     n_configurations: int
+    shared: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="id of each configuration that an earlier campaign of the store registered -> what this one says "
+        "of it (`stores.sharing`)",
+    )
     versions: dict[str, str]
     created_at: datetime = Field(default_factory=now)

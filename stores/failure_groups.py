@@ -8,6 +8,7 @@ from typing import Any
 
 from .connect import Stores
 from .overview import AUDIT_FAILED, OTHER_ENGINE, engines_asked
+from .sharing import Sharing, sharing_of
 
 SHOWN_OTHERS = 4
 """Of the failures of one reason, as many more are told in full: one reason may have several causes."""
@@ -53,18 +54,19 @@ def failure_groups(stores: Stores, campaign: str, left_out: Collection[str] = ()
     stores, campaign, left_out : as for `fraction_overviews`.
     """
     groups: dict[tuple[str, str, str], FailureGroup] = {}
-    for failure in [*_failures(stores, campaign, set(left_out)), *_unfit(stores, campaign, set(left_out))]:
+    sharing = sharing_of(stores, campaign)
+    for failure in [*_failures(stores, sharing, set(left_out)), *_unfit(stores, sharing, set(left_out))]:
         same = groups.setdefault((failure.engine, failure.state, failure.reason), failure)
         if same is not failure:
             same.add(failure)
     return sorted(groups.values(), key=lambda group: (group.engine, -group.count))
 
 
-def _failures(stores: Stores, campaign: str, left_out: Collection[str]) -> Iterator[FailureGroup]:
+def _failures(stores: Stores, sharing: Sharing, left_out: Collection[str]) -> Iterator[FailureGroup]:
     # Failures are few among many: one indexed field finds them, the rest is looked at here.
     wanted = ["campaign", "latest", "steps", "engine", "configuration_id"]
     for calculation in stores.collection("calculations").query({"state": "failed"}, wanted):
-        if not _counts(calculation, campaign, left_out):
+        if not _counts(calculation, sharing, left_out):
             continue
         for step in calculation["steps"].values():
             if step["document"] == "FailureDoc":
@@ -72,12 +74,12 @@ def _failures(stores: Stores, campaign: str, left_out: Collection[str]) -> Itera
                 yield FailureGroup(count=1, engine=calculation["engine"], **shown)
 
 
-def _unfit(stores: Stores, campaign: str, left_out: Collection[str]) -> Iterator[FailureGroup]:
+def _unfit(stores: Stores, sharing: Sharing, left_out: Collection[str]) -> Iterator[FailureGroup]:
     """Calculations that did not pass their audit; the first failure that it found is their reason."""
     folders = [f"steps.{step}.folder" for step in _STEPS]
     wanted = ["campaign", "latest", "engine", "configuration_id", "audit", *folders]
     found = list(stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted))
-    mine = [calculation for calculation in found if _counts(calculation, campaign, left_out)]
+    mine = [calculation for calculation in found if _counts(calculation, sharing, left_out)]
     strangers = {c["configuration_id"] for c in mine if any(f["code"] == OTHER_ENGINE for f in c["audit"]["findings"])}
     asked = engines_asked(stores, strangers)
     for calculation in mine:
@@ -95,6 +97,6 @@ def _unfit(stores: Stores, campaign: str, left_out: Collection[str]) -> Iterator
         )
 
 
-def _counts(calculation: Mapping[str, Any], campaign: str, left_out: Collection[str]) -> bool:
-    ours = calculation["campaign"] == campaign and bool(calculation["latest"])
+def _counts(calculation: Mapping[str, Any], sharing: Sharing, left_out: Collection[str]) -> bool:
+    ours = sharing.has(calculation) and bool(calculation["latest"])
     return ours and calculation["configuration_id"] not in left_out

@@ -13,9 +13,11 @@ from typing import Any
 from .connect import Stores
 from .documents import ConfigurationDoc
 from .inbox import DAMAGED, PARTIAL
+from .sharing import by_ids, documents_of
 from .sqlite_collection import SQLiteCollection
 
 _POINTERS = ("frames", "task")
+_BATCH = 50
 REBUILD = "`valenceflow rebuild CAMPAIGN.yaml` fills in what the run folders have"
 
 
@@ -55,20 +57,29 @@ def document_problems(stores: Stores, campaign: str, configurations: Sequence[Co
     campaign : its name.
     configurations : those of its manifest.
     """
-    jobs = list(_jobs(stores, campaign))
     calculations = _calculations(stores, campaign)
+    jobs = _jobs(stores, campaign, calculations)
     blobs = Counter(_blobs(stores))
-    yield from _configuration_problems(stores, campaign, configurations)
+    yield from _configuration_problems(stores, configurations)
     yield from _calculation_problems(calculations, jobs)
     yield from _job_problems(jobs, blobs)
     yield from _orphans(configurations, calculations, jobs, blobs)
     yield from _inbox_problems(stores)
 
 
-def _jobs(stores: Stores, campaign: str) -> Iterator[dict[str, Any]]:
-    """Of each run of this campaign: uuid, index, configuration and the blobs its document points to."""
+def _jobs(stores: Stores, campaign: str, calculations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs of this campaign, and those of others that its calculations were made from (`stores.sharing`)."""
+    found = list(_runs(stores, {"metadata.campaign": campaign}))
+    others = sorted({uuid for c in calculations for uuid in c["uuids"]} - {job["uuid"] for job in found})
+    for start in range(0, len(others), _BATCH):
+        found += _runs(stores, {"uuid": {"$in": others[start : start + _BATCH]}})
+    return found
+
+
+def _runs(stores: Stores, criteria: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of each run: uuid, index, configuration and the blobs its document points to."""
     fields = ["uuid", "index", "metadata", "output.frames", "output.task"]
-    for envelope in stores.docs().query({"metadata.campaign": campaign}, properties=fields):
+    for envelope in stores.docs().query(criteria, properties=fields):
         output = envelope.get("output") or {}
         pointers = {name: output.get(name) for name in _POINTERS}
         yield {
@@ -81,7 +92,7 @@ def _jobs(stores: Stores, campaign: str) -> Iterator[dict[str, Any]]:
 
 def _calculations(stores: Stores, campaign: str) -> list[dict[str, Any]]:
     fields = ["calculation_id", "configuration_id", "attempt", "latest", "steps"]
-    found = stores.collection("calculations").query({"campaign": campaign}, properties=fields)
+    found = documents_of(stores, "calculations", campaign, fields=fields)
     return [
         {
             **{name: value for name, value in calculation.items() if name != "steps"},
@@ -96,10 +107,9 @@ def _blobs(stores: Stores) -> Iterator[tuple[str, str]]:
         yield blob["blob_uuid"], blob.get("job_uuid", "")
 
 
-def _configuration_problems(
-    stores: Stores, campaign: str, configurations: Sequence[ConfigurationDoc]
-) -> Iterator[Problem]:
-    there = stores.collection("configurations").query({"campaign": campaign})
+def _configuration_problems(stores: Stores, configurations: Sequence[ConfigurationDoc]) -> Iterator[Problem]:
+    ids = [c.configuration_id for c in configurations]
+    there = by_ids(stores.collection("configurations"), ids, ["attempt"])
     stored = {c["configuration_id"]: c for c in there}
     missing = [c.joint_key for c in configurations if c.configuration_id not in stored]
     yield from _listed(missing, "configurations of manifest.json are not in the store", REBUILD)

@@ -13,6 +13,7 @@ from ..inputs.charge_states import RedoxCouple
 from ..inputs.orderings.group import Bits, bits_from_hex
 from ..inputs.supercells import HostSupercell
 from .frames import Collections
+from .sharing import sharing_of
 
 _FIELDS = (
     "configuration_id", "intended_key", "achieved_key", "relation", "counts", "state", "energy", "engine", "protocol",
@@ -61,7 +62,7 @@ def ordering_energies_of(
         If none is usable (the reasons are counted), or engines or protocols are mixed.
     """
     wanted: dict[str, Any] = {"latest": True}
-    wanted |= {} if campaign is None else {"campaign": campaign}
+    wanted |= {} if campaign is None else sharing_of(stores, campaign).criteria
     wanted |= {} if engine is None else {"engine": engine}
     ours = _configurations_of(stores, cell, couple)
     found, left_out = [], Counter[str]()

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from .collection import Collection as Documents
 from .connect import Stores
 from .relations import LOST
+from .sharing import Sharing, by_ids, documents_of, sharing_of
 from .sqlite_collection import SQLiteCollection
 
 AUDIT_FAILED = "audit failed"
 OTHER_ENGINE = "engine"
 """Code of the audit's finding that another engine wrote the output than was asked (`builders`)."""
 
-_BATCH = 50
 _PLACE = ("campaign", "engine", "fraction")
 
 
@@ -80,28 +80,29 @@ def fraction_overviews(stores: Stores, campaign: str, left_out: Collection[str] 
     left_out : ids of configurations that the campaign no longer asks for; they are not counted.
     """
     rows: dict[tuple[str, float], FractionOverview] = {}
-    for (name, engine, fraction), number in count_by(stores.collection("configurations"), _PLACE):
+    sharing = sharing_of(stores, campaign)
+    for (name, engine, fraction), number in _counted(stores, "configurations", _PLACE, sharing):
         if name == campaign:
-            rows[engine, fraction] = FractionOverview(engine, fraction, number)
+            rows.setdefault((engine, fraction), FractionOverview(engine, fraction, 0)).total += number
     by_place = (*_PLACE, "latest", "state", "relation")
     stray = False
-    for values, number in count_by(stores.collection("calculations"), by_place):
+    for values, number in _counted(stores, "calculations", by_place, sharing):
         name, engine, fraction, latest, state, relation = values
         row = rows.get((engine, fraction))
         if name == campaign and latest and row is not None:
             row.add(state, relation, number)
         stray = stray or (name == campaign and row is None)  # nothing was asked of the engine that wrote it
     if any(AUDIT_FAILED in row.states for row in rows.values()) or stray:
-        for asked, calculation in _run_by_others(stores, campaign):
+        for asked, calculation in _run_by_others(stores, sharing):
             _move(rows, asked, calculation)
     if left_out:
-        _take_out(rows, stores, campaign, left_out)
+        _take_out(rows, stores, sharing, left_out)
     return sorted((row for row in rows.values() if row.total), key=lambda row: (row.engine, -row.fraction))
 
 
 def finished_among(stores: Stores, ids: Collection[str]) -> set[str]:
     """Those of some configurations that have a calculation document of the attempt that counts."""
-    found = _by_id(stores.collection("calculations"), ids, ["latest"])
+    found = by_ids(stores.collection("calculations"), ids, ["latest"])
     return {c["configuration_id"] for c in found if c["latest"]}
 
 
@@ -109,6 +110,16 @@ def _add(counts: dict[str, int], name: str, number: int) -> None:
     counts[name] = counts.get(name, 0) + number
     if not counts[name]:
         del counts[name]
+
+
+def _counted(
+    stores: Stores, collection: Literal["configurations", "calculations"], fields: Sequence[str], sharing: Sharing
+) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """Documents per combination of values; what a campaign shares comes once more, as its own."""
+    yield from count_by(stores.collection(collection), fields)
+    others = {"campaign": {"$ne": sharing.campaign}}
+    for document in by_ids(stores.collection(collection), sharing.shared, fields, others):
+        yield tuple(_at(sharing.as_asked(document), name) for name in fields), 1
 
 
 def count_by(store: Documents, fields: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], int]]:
@@ -126,14 +137,14 @@ def _at(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _run_by_others(stores: Stores, campaign: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _run_by_others(stores: Stores, sharing: Sharing) -> Iterator[tuple[str, dict[str, Any]]]:
     """The engine that was asked, and each calculation whose output another one wrote: its audit has failed for that."""
     # One indexed field finds the few that failed, the rest is looked at here.
     wanted = ["campaign", "latest", "engine", "fraction", "configuration_id", "relation", "audit.findings.code"]
     found = [
         calculation
         for calculation in stores.collection("calculations").query({"state": AUDIT_FAILED}, wanted)
-        if calculation["campaign"] == campaign
+        if sharing.has(calculation)
         and calculation["latest"]
         and any(finding["code"] == OTHER_ENGINE for finding in calculation.get("audit", {}).get("findings", []))
     ]
@@ -146,7 +157,7 @@ def _run_by_others(stores: Stores, campaign: str) -> Iterator[tuple[str, dict[st
 
 def engines_asked(stores: Stores, ids: Collection[str]) -> dict[str, str]:
     """Engine that each configuration was asked of."""
-    found = _by_id(stores.collection("configurations"), ids, ["engine"])
+    found = by_ids(stores.collection("configurations"), ids, ["engine"])
     return {c["configuration_id"]: c["engine"] for c in found}
 
 
@@ -158,17 +169,11 @@ def engine_asked(stores: Stores, campaign: str | None = None) -> str | None:
     stores : where it is.
     campaign : its name; None: every campaign.
     """
-    criteria = {} if campaign is None else {"campaign": campaign}
-    engines = stores.collection("configurations").distinct("engine", criteria)
-    return str(engines[0]) if len(engines) == 1 else None
-
-
-def _by_id(store: Documents, ids: Collection[str], wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Documents of configurations by their ids, a batch at a time: a filter compares each with every id of it."""
-    listed = list(ids)
-    for start in range(0, len(listed), _BATCH):
-        criteria = {"configuration_id": {"$in": listed[start : start + _BATCH]}}
-        yield from store.query(criteria, ["configuration_id", *wanted])
+    if campaign is None:
+        engines = set(stores.collection("configurations").distinct("engine"))
+    else:
+        engines = {c["engine"] for c in documents_of(stores, "configurations", campaign, fields=["engine"])}
+    return str(engines.pop()) if len(engines) == 1 else None
 
 
 def _move(rows: Mapping[tuple[str, float], FractionOverview], asked: str, calculation: Mapping[str, Any]) -> None:
@@ -183,17 +188,17 @@ def _move(rows: Mapping[tuple[str, float], FractionOverview], asked: str, calcul
 
 
 def _take_out(
-    rows: Mapping[tuple[str, float], FractionOverview], stores: Stores, campaign: str, ids: Collection[str]
+    rows: Mapping[tuple[str, float], FractionOverview], stores: Stores, sharing: Sharing, ids: Collection[str]
 ) -> None:
     """Take configurations and their calculations out of the counts."""
     place: dict[str, FractionOverview] = {}
-    for configuration in _by_id(stores.collection("configurations"), ids, _PLACE):
+    for configuration in by_ids(stores.collection("configurations"), ids, _PLACE):
         row = rows.get((configuration["engine"], configuration["fraction"]))
-        if configuration["campaign"] == campaign and row is not None:
+        if sharing.has(configuration) and row is not None:
             row.total -= 1
             place[configuration["configuration_id"]] = row
     wanted = ["engine", "state", "relation", "latest"]
-    for calculation in _by_id(stores.collection("calculations"), ids, wanted):
+    for calculation in by_ids(stores.collection("calculations"), ids, wanted):
         row = place.get(calculation["configuration_id"])
         if row is not None and calculation["latest"]:
             row.add(calculation["state"], calculation["relation"], -1)

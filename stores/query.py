@@ -22,6 +22,7 @@ from .collection import Collection
 from .documents import ChargeOrderedCalculationDoc
 from .frames import Collections, FrameDoc, FrameLabel
 from .relations import COUNTING, LOST
+from .sharing import sharing_of
 from .sqlite_collection import SQLiteCollection
 from .sqlite_projection import value_at
 from .where import where
@@ -44,7 +45,8 @@ class Question:
     Attributes
     ----------
     kind : calculations (their latest attempts) or frames.
-    campaign, host, engine, state : equal to these; only calculations have a state.
+    campaign : what it asks for, be it computed for another (`stores.sharing`).
+    host, engine, state : equal to these; only calculations have a state.
     formula : reduced formula, in any order of elements.
     x : working-ion fraction: 0.5, 1/2, or a range 1/4:0.6.
     ordering : `as meant`, `lost`, or a relation of calculations.
@@ -110,7 +112,7 @@ class Question:
 
         Parameters
         ----------
-        stores : whose configurations know the formulas of calculations.
+        stores : whose configurations know the formulas of calculations, and campaigns what they share.
 
         Raises
         ------
@@ -118,7 +120,9 @@ class Question:
             If a part cannot be understood.
         """
         found: dict[str, Any] = {"latest": True} if self.kind == "calculations" else {}
-        for name in ("campaign", "host", "engine", "state"):
+        if self.campaign is not None:
+            found |= sharing_of(stores, self.campaign).criteria
+        for name in ("host", "engine", "state"):
             value = getattr(self, name)
             if value is not None:
                 found[self.field(name)] = value

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...stores.sharing import documents_of
+
 if TYPE_CHECKING:
     from ...stores.connect import Stores
 
@@ -108,9 +110,11 @@ def read_groups(stores: Stores, campaign: str | None = None, engine: str | None 
 
 def _calculations(stores: Stores, campaign: str | None, engine: str | None) -> Iterator[dict[str, Any]]:
     criteria: dict[str, Any] = {"latest": True}
-    criteria |= {"campaign": campaign} if campaign is not None else {}
     criteria |= {"engine": engine} if engine is not None else {}
-    found = list(stores.collection("calculations").query(criteria, list(_OF_A_CALCULATION)))
+    if campaign is None:
+        found = list(stores.collection("calculations").query(criteria, list(_OF_A_CALCULATION)))
+    else:
+        found = list(documents_of(stores, "calculations", campaign, criteria, _OF_A_CALCULATION))
     final = _final_steps(stores, found)
     for calculation in found:
         yield {**calculation, "final": final.get(calculation["calculation_id"])}

@@ -18,6 +18,7 @@ from ...stores.connect import Stores
 from ...stores.mongo_reader import is_plain_mongo, read_mongo
 from ...stores.overview import finished_among
 from ...stores.secrets import database_words, secrets_of
+from ...stores.sharing import documents_of
 from ...stores.store_specs import full_form, store_from
 from .job_documents import CAMPAIGN, FIELDS, queued_job
 from .jobs import (
@@ -153,7 +154,7 @@ def something_new(stores: Stores, campaign: str, queues: Iterable[QueueOverview]
     done = {
         c["configuration_id"] for c in stores.collection("calculations").query({"latest": True}, ["configuration_id"])
     }
-    found = stores.collection("configurations").query({"campaign": campaign}, ["configuration_id", "job_uuids"])
+    found = documents_of(stores, "configurations", campaign, fields=["job_uuids"])
     open_ones = {
         c["configuration_id"]: (c.get("job_uuids") or {}).values() for c in found if c["configuration_id"] not in done
     }
@@ -165,9 +166,7 @@ def something_new(stores: Stores, campaign: str, queues: Iterable[QueueOverview]
 
 def current_uuids(stores: Stores, campaign: str, engine: str) -> dict[str, set[str]]:
     """Uuids of the jobs of every configuration of an engine."""
-    found = stores.collection("configurations").query(
-        {"campaign": campaign}, ["configuration_id", "engine", "job_uuids"]
-    )
+    found = documents_of(stores, "configurations", campaign, fields=["engine", "job_uuids"])
     return {c["configuration_id"]: set((c.get("job_uuids") or {}).values()) for c in found if c.get("engine") == engine}
 
 
