@@ -6,9 +6,10 @@ A second `run` reads it, so that finished work is found again; a changed campaig
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,7 +18,7 @@ from ..inputs.yaml_files import first_problem
 from ..stores.connect import Stores
 from ..stores.documents import SCHEMA_VERSION, CampaignDoc, ConfigurationDoc
 from ..stores.provenance import package_versions
-from ..stores.sharing import by_ids, documents_of, registered_elsewhere, sharing_of, what_it_says
+from ..stores.sharing import OF_JOBS, by_ids, documents_of, registered_elsewhere, sharing_of, what_it_says
 from .asked import asked_by, read_asked, record_asked
 from .campaign_file import Campaign
 from .manifest_check import check_manifest
@@ -100,14 +101,22 @@ def with_attempts(
 
 
 def _at_their_attempts(configurations: Sequence[ConfigurationDoc], stores: Stores) -> list[ConfigurationDoc]:
-    """Configurations at the attempt that the store knows, where another campaign that shares them was told to retry."""
+    """Configurations at the attempt that the store knows, where it is later than the manifest's.
+
+    Another campaign that shares one was told to retry, or a `retry` here was killed before it wrote the manifest.
+    """
     ids = [c.configuration_id for c in configurations]
-    found = by_ids(stores.collection("configurations"), ids, ["attempt"])
-    attempts = {c["configuration_id"]: c["attempt"] for c in found}
-    return [
-        c if attempts.get(c.configuration_id, 1) <= c.attempt else _at_attempt(c, attempts[c.configuration_id])
-        for c in configurations
-    ]
+    found = by_ids(stores.collection("configurations"), ids, ["campaign", *OF_JOBS])
+    there = {c["configuration_id"]: c for c in found}
+    return [_at_its_attempt(c, there.get(c.configuration_id)) for c in configurations]
+
+
+def _at_its_attempt(configuration: ConfigurationDoc, stored: Mapping[str, Any] | None) -> ConfigurationDoc:
+    if stored is None or stored["attempt"] <= configuration.attempt:
+        return configuration
+    if stored["campaign"] == configuration.campaign:
+        return configuration.model_copy(update={name: stored[name] for name in OF_JOBS})
+    return _at_attempt(configuration, stored["attempt"])
 
 
 def _at_attempt(configuration: ConfigurationDoc, attempt: int) -> ConfigurationDoc:

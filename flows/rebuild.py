@@ -19,7 +19,7 @@ from monty.json import jsanitize
 from ..stores.builders import build_calculations, pending, record_failure
 from ..stores.connect import Stores
 from ..stores.documents import ConfigurationDoc
-from ..stores.sharing import documents_of, registered_elsewhere, what_it_says
+from ..stores.sharing import by_ids, documents_of, registered_elsewhere, what_it_says
 from .campaign_file import Campaign
 from .launch import run_folder
 from .manifest import MANIFEST_FILE, campaign_doc, read_manifest
@@ -150,6 +150,8 @@ def _mark_latest(stores: Stores, configurations: Sequence[ConfigurationDoc]) -> 
     """The calculation of a configuration's current attempt is its latest, whatever a killed `retry` left."""
     calculations = stores.collection("calculations")
     current = {c.configuration_id: c.attempt for c in configurations}
+    for stored in by_ids(stores.collection("configurations"), list(current), ["attempt"]):
+        current[stored["configuration_id"]] = max(current[stored["configuration_id"]], stored["attempt"])
     found = calculations.query({"configuration_id": {"$in": list(current)}})
     wrong = [c for c in found if c["latest"] != (c["attempt"] == current[c["configuration_id"]])]
     if wrong:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from .collection import Collection as Documents
 from .connect import Stores
 from .relations import LOST
-from .sharing import Sharing, by_ids, documents_of, sharing_of
+from .sharing import Sharing, by_ids, sharing_of
 from .sqlite_collection import SQLiteCollection
 
 AUDIT_FAILED = "audit failed"
@@ -169,10 +169,10 @@ def engine_asked(stores: Stores, campaign: str | None = None) -> str | None:
     stores : where it is.
     campaign : its name; None: every campaign.
     """
-    if campaign is None:
-        engines = set(stores.collection("configurations").distinct("engine"))
-    else:
-        engines = {c["engine"] for c in documents_of(stores, "configurations", campaign, fields=["engine"])}
+    configurations = stores.collection("configurations")
+    engines = set(configurations.distinct("engine", {} if campaign is None else {"campaign": campaign}))
+    if campaign is not None:
+        engines |= {c["engine"] for c in by_ids(configurations, sharing_of(stores, campaign).shared, ["engine"])}
     return str(engines.pop()) if len(engines) == 1 else None
 
 
