@@ -176,6 +176,10 @@ def select(
     reference: Annotated[
         list[Path] | None, typer.Option(help="CIF that is taken too, flagged; repeat it.", show_default=False)
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Protocol of the campaign, a name or a YAML.", show_default="paper-2026"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Select orderings for DFT and write the campaign file that `valenceflow run` takes."""
@@ -184,7 +188,7 @@ def select(
     if to is None or to.suffix not in (".yaml", ".yml"):
         raise ValueError("say which campaign file to write: --to NAME.yaml")
     numbers = {"lowest": lowest, "highest": highest, "diverse": diverse, "disputed": disputed}
-    selected = selected_campaign(folders, to, numbers, extra or [], reference or [])
+    selected = selected_campaign(folders, to, numbers, extra or [], reference or [], protocol)
     if as_json:
         rows = [{"key": str(one.key), "reasons": list(one.reasons)} for one in selected]
         typer.echo(json.dumps({"campaign": str(to), "orderings": rows}, indent=1))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..inputs.fractions import read_fraction
 from ..inputs.orderings.group import JointKey, ordering_group
 from ..inputs.orderings.identity import key_of, read_structure
+from ..inputs.protocol import protocol_names
 from ..search.campaign import write_campaign
 from ..search.selection import SelectedOrdering, SelectionSettings, select_orderings
 from .ordering_subject import Subject
@@ -15,9 +17,14 @@ from .search_found import found_in
 
 
 def selected_campaign(
-    folders: Sequence[Path], to: Path, numbers: Mapping[str, int], extras: Sequence[str], references: Sequence[Path]
+    folders: Sequence[Path],
+    to: Path,
+    numbers: Mapping[str, int],
+    extras: Sequence[str],
+    references: Sequence[Path],
+    protocol: str | None = None,
 ) -> list[SelectedOrdering]:
-    """Select from searches and write a campaign file.
+    """Select from searches and write a campaign file; one that names no protocol has the default.
 
     Raises
     ------
@@ -30,8 +37,16 @@ def selected_campaign(
     keys = [_reference(path, found.subject) for path in references]
     selected = select_orderings(found.rows, ordering_group(cell), settings, keys)
     host, files = found.options.campaign_fields()
+    host = {**host, **({} if protocol is None else {"protocol": _seen_from(protocol, to.parent)})}
     write_campaign(to, selected, cell, found.subject.couple, host, files, found.marks)
     return selected
+
+
+def _seen_from(protocol: str, folder: Path) -> str:
+    """A protocol as a campaign file in a folder names it; files it may extend stay where they are."""
+    if protocol in protocol_names():
+        return protocol
+    return os.path.relpath(Path(protocol).expanduser().resolve(), folder.resolve())
 
 
 def _extras(given: Sequence[str], subject: Subject) -> dict[int, int]:

@@ -38,6 +38,7 @@ from .follow_up import StartingPoint, follow_up, next_start
 from .harvest import archived_frames, killed_frames, was_restarted
 from .killed_run import earlier_runs, killed_run, set_aside
 from .potcar_checks import potcars_checked_once
+from .rattled_start import rattled_start
 from .rescue import WAVECAR, drop_wavecar, take_wavecar, uses_wavecar
 from .start_file import write_start_file
 from .step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
@@ -100,20 +101,23 @@ class ChargeOrderedVaspMaker(BaseVaspMaker):
 
         Parameters
         ----------
-        structure : parent structure, or the final structure of the step before. Its moments are never used.
+        structure : parent structure, or the final structure of the step before; rattled where the protocol says so and
+            nothing came before. Its moments are never used.
         prev_dir : folder of an earlier run to copy outputs from (never from step 1 to step 2).
         sites : charge states in parent order.
         site_order : (n_sites,) parent index of each site of `structure`; None: parent order.
         reference : what the cell and the ordering are held against.
         intent : configuration and campaign this run belongs to.
         history : what came before in the same step; None: nothing.
-        origin : geometry that the step started from, where that is not `structure` (continuations).
+        origin : geometry that the step started from, where `structure` is a later one (continuations).
 
         Returns
         -------
         Response whose output is a VaspStepDoc, or a FailureDoc with children stopped; a follow-up replaces the job.
         """
         folder = Path.cwd()
+        if origin is None:
+            structure = rattled_start(structure, self.step, self.input_set_generator.protocol, intent)
         origin = origin or StartingPoint(structure=structure, site_order=None if site_order is None else [*site_order])
         before = set_aside(folder)
         cut_off = None if before is None else killed_run([before], self.step, sites)

@@ -152,7 +152,8 @@ def gpaw_parameters(protocol: Protocol, elements: Collection[str], mesh: Mesh) -
 def gpaw_physics(protocol: Protocol) -> dict[str, Any]:
     """What the hash of a protocol covers where GPAW runs it: nothing that is VASP's alone."""
     settings = _settings(protocol)
-    shared = ("hubbard_u", "initial_moments", "nupdown", "spin_order")
+    rattle = () if protocol.rattle is None else ("rattle",)
+    shared = ("hubbard_u", "initial_moments", "nupdown", "spin_order", *rattle)
     fields = protocol.model_dump(mode="json", include={*shared, "k_mesh"})
     decisive = "length" if protocol.k_mesh.rule == "same density" else "mesh"
     k_mesh = {"rule": protocol.k_mesh.rule, decisive: fields["k_mesh"][decisive]}

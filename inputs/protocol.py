@@ -110,6 +110,13 @@ class Protocol(_Frozen):
         default="FM", description="FM: no initial moment is negative; `as given`: signs are the structure's"
     )
 
+    rattle: float | None = Field(
+        default=None,
+        description="largest random displacement of every atom before the redox element is relaxed, A; None: none",
+        gt=0,
+        le=0.3,
+    )
+
     potcar: Potcars
     k_mesh: KMesh
     gpaw: GpawSettings | None = Field(default=None, description="GPAW's own part; None: this is VASP's protocol alone")
@@ -185,7 +192,8 @@ class Protocol(_Frozen):
         """Return the fields that the hash covers, as plain data; with a `gpaw` block, those that GPAW reads."""
         if self.gpaw is not None:
             return gpaw_physics(self)
-        fields = self.model_dump(mode="json", exclude={*_NOT_PHYSICS, "gpaw"})
+        unused = {"rattle"} if self.rattle is None else set()  # as it was hashed before there was one
+        fields = self.model_dump(mode="json", exclude={*_NOT_PHYSICS, "gpaw", *unused})
         del fields["potcar"]["assumed"]
         # Of the k-mesh only what decides a cell's mesh counts: the cell it was published for is provenance.
         decisive = "length" if self.k_mesh.rule == "same density" else "mesh"

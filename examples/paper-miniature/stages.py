@@ -24,6 +24,7 @@ STORE = {
 COLUMNS = "configuration_id,fraction,intended_key,relation,counts,energy_per_fu"
 FAILURES_ALLOWED = (0, 1)
 """`run` ends with 1 where configurations failed or lost their ordering: its table says which, and they are not used."""
+PROTOCOL = "protocol.yaml"
 CALCULATIONS, DATA_SET, SCORES, REFERENCES = "calculations", "data-set", "scores", "references"
 SECOND, RESULTS = "second-calculations", "results"
 WORDS = {"states": "with charge states", "plain": "without charge states"}
@@ -46,7 +47,8 @@ def _calculations(told: Settings) -> Stage:
         steps += _campaign(told, f"{CALCULATIONS}/{name}", f"{CALCULATIONS}/{name}.json")
     return Stage(
         CALCULATIONS, f"two-step calculations of {', '.join(names)} on {told['engine']}", tuple(steps),
-        tuple(f"{name}.json" for name in names), {"campaigns": told["campaigns"], "engine": told["engine"]},
+        tuple(f"{name}.json" for name in names),
+        {name: told[name] for name in ("campaigns", "engine", "protocol")},
         like="calculations", grows=True,
     )  # fmt: skip
 
@@ -62,11 +64,12 @@ def _write_campaigns(root: Path, told: Settings) -> None:
     """Campaign files and the store that they share."""
     folder = root / CALCULATIONS
     write_whole(folder / "store.yaml", yaml.safe_dump(STORE, sort_keys=False))
+    write_whole(folder / PROTOCOL, yaml.safe_dump(told["protocol"], sort_keys=False))
     for name, campaign in told["campaigns"].items():
         content = {
             "name": name, "host": told["host"], "supercell": campaign["supercell"], "couple": told["couple"],
             "working_ion": {told["working_ion"]: campaign["working_ion"]}, "charge": campaign["charge"],
-            "protocol": "paper-2026", "end_members": campaign.get("end_members", True), "store": "store.yaml",
+            "protocol": PROTOCOL, "end_members": campaign.get("end_members", True), "store": "store.yaml",
         }  # fmt: skip
         write_whole(folder / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False))
 
@@ -182,7 +185,8 @@ def _second(told: Settings) -> Iterator[Stage]:
     extra = tuple(word for x, n in wanted["extra"].items() for word in ("--extra", f"{x}={n}"))
     for variant in _searched(told):
         path = f"{SECOND}-{variant}/next-{variant}"
-        arguments = ("search", "select", f"search-{variant}/search", "--to", f"{path}.yaml", *numbers, *extra)
+        arguments = ("search", "select", f"search-{variant}/search", "--to", f"{path}.yaml", *numbers, *extra,
+                     "--protocol", f"{CALCULATIONS}/{PROTOCOL}")  # fmt: skip
         # The campaign file is written last: where it is missing, CIFs are what a killed selection left.
         select = Command(arguments, makes=f"{path}.yaml", leaves=f"{path}-orderings")
         steps = (select, *_campaign(told, path, f"{path}.json"))

@@ -25,6 +25,7 @@ from ..audit import AuditReference, OnLostOrdering
 from ..drift import Drift
 from ..follow_up import StartingPoint, continued, goes_on, next_start
 from ..harvest import killed_frames
+from ..rattled_start import rattled_start
 from ..start_file import write_start_file
 from ..step_document import RunRecord, StepContext, job_uuid, leave_step_file, start_content, step_document
 from .failures import GpawCrashedError, gpaw_failure_doc
@@ -85,6 +86,8 @@ class GpawStepMaker(Maker):
     ) -> Response[VaspStepDoc | FailureDoc]:
         """Run one step; parameters and outputs as in `ChargeOrderedVaspMaker.make`. `prev_dir` is not used."""
         folder = Path.cwd()
+        if origin is None:
+            structure = rattled_start(structure, self.step, self.protocol, intent)
         context = self.context(structure, sites, reference, intent, history)
         origin = origin or StartingPoint(structure=structure, site_order=None if site_order is None else [*site_order])
         document: VaspStepDoc | FailureDoc

@@ -15,7 +15,7 @@ from .selection import Selection
 
 _TOLD = (
     "functional", "incar", "relax", "static", "hubbard_u", "ldau_type", "initial_moments", "nupdown", "spin_order",
-    "potcar", "k_mesh", "gpaw",
+    "rattle", "potcar", "k_mesh", "gpaw",
 )  # fmt: skip
 """Fields of a protocol that move energies, in its own order."""
 _NOT_OF_GPAW = ("incar", "ldau_type", "potcar")

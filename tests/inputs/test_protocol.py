@@ -121,6 +121,7 @@ def test_the_hash_ignores_provenance_of_potcars_and_mesh(protocol):
         {"ldau_type": 4},
         {"nupdown": "free"},
         {"spin_order": "as given"},
+        {"rattle": 0.05},
         {"static": {"IBRION": -1, "EDIFF": 1e-7}},
         {"relax": {"IBRION": 2, "ISIF": 2, "EDIFFG": -0.03}},
     ],
