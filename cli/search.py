@@ -178,7 +178,7 @@ def select(
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="Protocol of the campaign, a name or a YAML.", show_default="paper-2026"),
+        typer.Option(help="A name or a YAML.", show_default="that of the campaign searched, else paper-2026"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from ..inputs.fractions import read_fraction
 from ..inputs.orderings.group import JointKey, ordering_group
 from ..inputs.orderings.identity import key_of, read_structure
-from ..inputs.protocol import protocol_names
 from ..search.campaign import write_campaign
 from ..search.selection import SelectedOrdering, SelectionSettings, select_orderings
 from .ordering_subject import Subject
@@ -24,7 +23,16 @@ def selected_campaign(
     references: Sequence[Path],
     protocol: str | None = None,
 ) -> list[SelectedOrdering]:
-    """Select from searches and write a campaign file; one that names no protocol has the default.
+    """Select from searches and write a campaign file.
+
+    Parameters
+    ----------
+    folders : of the searches.
+    to : campaign file.
+    numbers : lowest, highest, diverse and disputed ones of each composition.
+    extras : FRACTION=NUMBER of further lowest ones.
+    references : CIFs to be taken too.
+    protocol : name or YAML; None: that of the campaign that was searched, else the default.
 
     Raises
     ------
@@ -37,15 +45,17 @@ def selected_campaign(
     keys = [_reference(path, found.subject) for path in references]
     selected = select_orderings(found.rows, ordering_group(cell), settings, keys)
     host, files = found.options.campaign_fields()
-    host = {**host, **({} if protocol is None else {"protocol": _seen_from(protocol, to.parent)})}
+    if protocol is not None:  # in place of that of the search's campaign
+        host = {**host, "protocol": _seen_from(protocol, to.parent)}
+        files = {field: file for field, file in files.items() if field != "protocol"}
     write_campaign(to, selected, cell, found.subject.couple, host, files, found.marks)
     return selected
 
 
 def _seen_from(protocol: str, folder: Path) -> str:
     """A protocol as a campaign file in a folder names it; files it may extend stay where they are."""
-    if protocol in protocol_names():
-        return protocol
+    if not protocol.endswith((".yaml", ".yml")):
+        return protocol  # a shipped one's name
     return os.path.relpath(Path(protocol).expanduser().resolve(), folder.resolve())
 
 

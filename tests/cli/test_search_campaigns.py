@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import yaml
+from valenceflow.flows.campaign_file import read_campaign
 
 UNDER = ("--model", "electrostatics")
 
@@ -53,6 +54,24 @@ def test_a_search_outlives_its_campaign_file_and_selects_for_the_same_protocol(c
     incars = [path.read_text().split() for path in (tmp_path / "inputs").glob("*/*/INCAR")]
     assert incars
     assert all("600.0" in words and "1e-06" in words for words in incars)
+
+
+def test_a_selection_may_be_for_another_protocol_than_the_search_s_own(call, own, refused, tmp_path):
+    search(call, own, *UNDER, "-x", "1/2", "--to", tmp_path / "s")
+    mine = tmp_path / "elsewhere" / "rattled.yaml"
+    mine.parent.mkdir()
+    mine.write_text("extends: dtu-polyanion\nrattle: 0.05\n")
+    select = ("search", "select", tmp_path / "s", "--lowest", "1", "--highest", "0")
+    for protocol, named, encut in (("paper-2026", "paper-2026", "520.0"), (mine, "elsewhere/rattled.yaml", "520.0")):
+        to = tmp_path / f"{len(str(protocol))}.yaml"
+        assert call(*select, "--to", to, "--protocol", protocol).code == 0
+        assert yaml.safe_load(to.read_text())["protocol"] == named
+        campaign = read_campaign(to)
+        assert campaign.protocol.rattle == (0.05 if protocol == mine else None)
+        assert str(campaign.protocol.incar["ENCUT"]) == encut  # the search's campaign has 600
+    message = refused(*select, "--to", tmp_path / "no.yaml", "--protocol", "unknown")
+    assert "unknown protocol 'unknown'; known: " in message
+    assert not (tmp_path / "no.yaml").exists()
 
 
 def test_an_edited_campaign_changes_no_search(call, write_campaign, tmp_path):
