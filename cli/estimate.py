@@ -31,6 +31,7 @@ def show_estimate(
     as_json : print JSON.
     """
     from ..flows.estimate import estimate, known_costs  # noqa: PLC0415 - pymatgen
+    from ..flows.manifest import with_attempts  # noqa: PLC0415
     from ..flows.runner import choose, plan  # noqa: PLC0415
     from ..stores.builders import pending  # noqa: PLC0415
     from .places import open_store  # noqa: PLC0415 - start-up
@@ -38,7 +39,7 @@ def show_estimate(
 
     planned = choose(plan(campaign, engine, only), only)
     own = _own_stores(campaign)
-    todo = planned if own is None else pending(own, planned)
+    todo = planned if own is None else pending(own, with_attempts(campaign, planned, own))
     stores = [*([own] if own is not None else []), *(open_store(path) for path in like)]
     found = estimate(todo, known_costs(stores, engine))
     workers = campaign.file.launch.workers

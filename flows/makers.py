@@ -13,9 +13,10 @@ from pymatgen.core import Structure
 
 from ..inputs.protocol import Protocol, load_protocol
 from ..inputs.vasp_sets import relax_set, static_set
-from ..stores.documents import RunHistory, StepKind, VaspStepDoc
+from ..stores.documents import RunHistory, StepIntent, StepKind, VaspStepDoc
 from .follow_up import StartingPoint, follow_up
 from .gpaw.maker import GpawStepMaker
+from .rattled_start import rattled_start
 from .rescue import on_rung
 from .step_document import StepContext
 from .vasp_job import ChargeOrderedVaspMaker
@@ -57,6 +58,20 @@ def next_job(
     if isinstance(maker, GpawStepMaker):
         return maker.follow_up(document, context, after, origin)
     return follow_up(maker, document, context, after, origin)
+
+
+def where_it_began(maker: StepMaker, given: StartingPoint, intent: StepIntent | None) -> StartingPoint:
+    """The geometry that a step's first run started from, which a protocol may have rattled.
+
+    Parameters
+    ----------
+    maker : of the step.
+    given : what the step was given.
+    intent : configuration and attempt.
+    """
+    protocol = maker.protocol if isinstance(maker, GpawStepMaker) else maker.input_set_generator.protocol
+    structure = rattled_start(given.structure, maker.step, protocol, intent)
+    return StartingPoint(structure=structure, site_order=given.site_order)
 
 
 def as_before(maker: StepMaker, history: RunHistory) -> StepMaker:

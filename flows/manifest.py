@@ -6,23 +6,20 @@ A second `run` reads it, so that finished work is found again; a changed campaig
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from ..inputs.orderings.group import ordering_group
 from ..inputs.yaml_files import first_problem
 from ..stores.connect import Stores
-from ..stores.documents import SCHEMA_VERSION, CampaignDoc, ConfigurationDoc
-from ..stores.provenance import package_versions
-from ..stores.sharing import OF_JOBS, by_ids, documents_of, registered_elsewhere, sharing_of, what_it_says
+from ..stores.documents import SCHEMA_VERSION, ConfigurationDoc
+from ..stores.sharing import documents_of
 from .asked import asked_by, read_asked, record_asked
 from .campaign_file import Campaign
 from .manifest_check import check_manifest
-from .plan import step_uuid
+from .registration import at_their_attempts, put_campaign
 
 MANIFEST_FILE = "manifest.json"
 
@@ -97,32 +94,7 @@ def with_attempts(
         raise ValueError(f"{campaign.folder} belongs to campaign {', '.join(sorted(strangers))}; choose another name")
     check_manifest(campaign.folder / MANIFEST_FILE, known, planned)
     current = [earlier.get(c.configuration_id, c) for c in planned]
-    return current if stores is None else _at_their_attempts(current, stores)
-
-
-def _at_their_attempts(configurations: Sequence[ConfigurationDoc], stores: Stores) -> list[ConfigurationDoc]:
-    """Configurations at the attempt that the store knows, where it is later than the manifest's.
-
-    Another campaign that shares one was told to retry, or a `retry` here was killed before it wrote the manifest.
-    """
-    ids = [c.configuration_id for c in configurations]
-    found = by_ids(stores.collection("configurations"), ids, ["campaign", *OF_JOBS])
-    there = {c["configuration_id"]: c for c in found}
-    return [_at_its_attempt(c, there.get(c.configuration_id)) for c in configurations]
-
-
-def _at_its_attempt(configuration: ConfigurationDoc, stored: Mapping[str, Any] | None) -> ConfigurationDoc:
-    if stored is None or stored["attempt"] <= configuration.attempt:
-        return configuration
-    if stored["campaign"] == configuration.campaign:
-        return configuration.model_copy(update={name: stored[name] for name in OF_JOBS})
-    return _at_attempt(configuration, stored["attempt"])
-
-
-def _at_attempt(configuration: ConfigurationDoc, attempt: int) -> ConfigurationDoc:
-    name, identity = configuration.campaign, configuration.configuration_id
-    uuids = {step: step_uuid(name, identity, step, attempt) for step in configuration.job_uuids}
-    return configuration.model_copy(update={"attempt": attempt, "job_uuids": uuids})
+    return current if stores is None else at_their_attempts(current, stores)
 
 
 def register_campaign(
@@ -138,26 +110,6 @@ def register_campaign(
     write_manifest(campaign.folder, campaign.file.name, [*others, *configurations])
     left_out = [c.configuration_id for c in others if c.engine == engine]
     record_asked(campaign.folder, engine, asked_by(campaign.text, campaign.path, left_out))
-
-
-def put_campaign(campaign: Campaign, engine: str, configurations: Sequence[ConfigurationDoc], stores: Stores) -> None:
-    """Put campaign and configurations into the store: its own, and the attempts of those that it shares.
-
-    The campaign's document comes first: it says what is shared, without which a calculation would go by the wrong name.
-    """
-    name = campaign.file.name
-    theirs = registered_elsewhere(stores, name, [c.configuration_id for c in configurations])
-    said = {c.configuration_id: what_it_says(c) for c in configurations if c.configuration_id in theirs}
-    shared = {**sharing_of(stores, name).shared, **said}  # those of other engines stay
-    document = campaign_doc(campaign, engine, len(configurations)).model_copy(update={"shared": shared})
-    stores.collection("campaigns").update([document.model_dump(mode="json")])
-    own = [c.model_dump(mode="json") for c in configurations if c.configuration_id not in theirs]
-    registered = [
-        _at_attempt(ConfigurationDoc.model_validate(theirs[c.configuration_id]), c.attempt)
-        for c in configurations
-        if c.configuration_id in theirs and c.attempt > theirs[c.configuration_id]["attempt"]
-    ]
-    stores.collection("configurations").update([*own, *(c.model_dump(mode="json") for c in registered)])
 
 
 @dataclass(frozen=True)
@@ -190,22 +142,3 @@ def plan_change(folder: Path, engine: str, planned: Iterable[ConfigurationDoc]) 
         return None
     now = {c.configuration_id for c in planned}
     return PlanChange(new=len(now - before), left_out=len(before - now))
-
-
-def campaign_doc(campaign: Campaign, engine: str, n_configurations: int) -> CampaignDoc:
-    """The campaign as it is being started."""
-    campaign = campaign.for_engine(engine)
-    host = campaign.cell.host.model_dump(exclude={"structure"}, mode="json")
-    return CampaignDoc(
-        campaign=campaign.file.name,
-        file=campaign.text,
-        host={**host, "structure": campaign.cell.host.structure.as_dict()},
-        supercell=[list(row) for row in campaign.cell.matrix],
-        n_operations=ordering_group(campaign.cell).order,
-        couple=campaign.couple,
-        protocol=campaign.protocol.model_dump(mode="json"),
-        protocol_hash=campaign.protocol.hash,
-        engine=engine,
-        n_configurations=n_configurations,
-        versions=package_versions(),
-    )

@@ -1,7 +1,7 @@
-"""Are the installed POTCARs those that a campaign's finished calculations used?
+"""Are the installed POTCARs those that finished calculations of the same protocol used?
 
 A protocol may name their dates, and then its input set holds every POTCAR against them. Where it names none, the first
-calculations decide: energies of two releases cannot be compared, so a campaign that has begun with one goes on with it.
+calculations in a store decide: energies of two releases cannot be compared, and campaigns share what they computed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from ..stores.connect import Stores
 
 
-def check_release(stores: Stores, campaign: str, engine: str, labels: Sequence[str], functional: str) -> None:
+def check_release(stores: Stores, protocol_hash: str, engine: str, labels: Sequence[str], functional: str) -> None:
     """Hold installed POTCARs against those that the store recorded.
 
     Parameters
     ----------
     stores : the campaign's.
-    campaign, engine : whose calculations.
+    protocol_hash, engine : whose calculations, of any campaign of the store.
     labels : POTCAR labels that will be used.
     functional : pymatgen's name of their release.
 
@@ -27,20 +27,20 @@ def check_release(stores: Stores, campaign: str, engine: str, labels: Sequence[s
     ValueError
         If one has another title than was recorded.
     """
-    recorded = recorded_titles(stores, campaign, engine)
+    recorded = recorded_titles(stores, protocol_hash, engine)
     for label in labels:
         before = sorted(title for title in recorded if title.split()[1:2] == [label])
         if before and (found := installed_title(label, functional)) not in before:
             used = " and ".join(map(repr, before))
             raise ValueError(
-                f"POTCAR {label} is {found!r} here, but this campaign's calculations used {used}: point "
-                "PMG_VASP_PSP_DIR back to that release, or start a campaign of another name"
+                f"POTCAR {label} is {found!r} here, but calculations of this protocol in {stores.place} used {used}: "
+                "point PMG_VASP_PSP_DIR back to that release, or start a campaign with a store of its own"
             )
 
 
-def recorded_titles(stores: Stores, campaign: str, engine: str) -> set[str]:
-    """TITEL of every POTCAR that finished steps of a campaign used."""
-    criteria = {"metadata.campaign": campaign, "output.engine.name": engine}
+def recorded_titles(stores: Stores, protocol_hash: str, engine: str) -> set[str]:
+    """TITEL of every POTCAR that finished steps of a protocol used."""
+    criteria = {"output.protocol_hash": protocol_hash, "output.engine.name": engine}
     found = stores.docs().query(criteria, properties=["output.potcar_titles"])
     return {title for document in found for title in document["output"].get("potcar_titles") or ()}
 

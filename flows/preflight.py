@@ -19,7 +19,6 @@ from .engines import check_fault, engine_environment, vasp_problems
 from .gpaw.command import gpaw_problems
 from .gpaw.job import gpaw_settings
 from .leash import leashed
-from .manifest import MANIFEST_FILE
 from .potcar_release import check_release
 from .runner import campaign_stores
 from .vasp_job import ChargeOrderedVaspMaker
@@ -87,8 +86,9 @@ def check_engine(campaign: Campaign, engine: str, fault: str | None = None) -> N
         problems = vasp_problems(labels, functional, vasp_settings())
         if problems:
             raise ValueError("; ".join(problems))
-        if (campaign.folder / MANIFEST_FILE).exists():
-            check_release(campaign_stores(campaign), campaign.file.name, engine, labels, functional)
+        stores = campaign_stores(campaign)
+        if stores.lack is None:
+            check_release(stores, campaign.protocol.hash, engine, labels, functional)
     elif engine == GPAW:
         problems = campaign_gpaw_problems(campaign)
         if problems:

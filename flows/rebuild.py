@@ -7,7 +7,7 @@ Exact: jobs, frames, calculations, failures, configurations. Not kept in run fol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,19 @@ from monty.json import jsanitize
 from ..stores.builders import build_calculations, pending, record_failure
 from ..stores.connect import Stores
 from ..stores.documents import ConfigurationDoc
-from ..stores.sharing import by_ids, documents_of, registered_elsewhere, what_it_says
+from ..stores.sharing import (
+    OF_JOBS,
+    by_ids,
+    documents_of,
+    put_under_their_campaigns,
+    registered_elsewhere,
+    what_it_says,
+)
 from .campaign_file import Campaign
 from .launch import run_folder
-from .manifest import MANIFEST_FILE, campaign_doc, read_manifest
+from .manifest import MANIFEST_FILE, read_manifest
 from .manifest_check import check_manifest
+from .registration import campaign_doc, raised
 from .restore import Restored, restore
 from .step_files import PassedOver, all_step_paths, attempts_of, job_step_files, launcher_failures
 from .vasp_outputs import last_calculation
@@ -96,22 +104,45 @@ def _register(campaign: Campaign, stores: Stores, configurations: Sequence[Confi
     name, collection = campaign.file.name, stores.collection("configurations")
     ours = {c.configuration_id: c.model_dump(mode="json") for c in configurations}
     theirs = registered_elsewhere(stores, name, ours)
-    if configurations and stores.collection("campaigns").query_one({"campaign": name}) is None:
-        engine = configurations[-1].engine
-        number = sum(c.engine == engine for c in configurations)
-        shared = {c.configuration_id: what_it_says(c) for c in configurations if c.configuration_id in theirs}
-        document = campaign_doc(campaign, engine, number).model_copy(update={"shared": shared})
-        stores.collection("campaigns").update([document.model_dump(mode="json")])
+    if configurations:
+        _register_campaign(campaign, stores, configurations, theirs)
     there = {c["configuration_id"]: c for c in documents_of(stores, "configurations", name, fields={"_id": 0})}
     missing = [document for identity, document in ours.items() if identity not in {*there, *theirs}]
-    if missing:
-        collection.update(missing)
+    later = raised(theirs, configurations)
+    if missing or later:
+        collection.update([*missing, *later])
+    put_under_their_campaigns(stores, ours.keys())
     done.configurations = len(missing)
     done.differing = [
         document["joint_key"]
         for identity, document in ours.items()
-        if identity in there and there[identity] != document
+        if identity in there and identity not in theirs and _differs(there[identity], document)
     ]
+
+
+def _differs(stored: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether the store has a configuration otherwise than the manifest; a later attempt was another campaign's."""
+    left_out = OF_JOBS if stored["attempt"] > ours["attempt"] else ()
+    return any(stored.get(name) != value for name, value in ours.items() if name not in left_out)
+
+
+def _register_campaign(
+    campaign: Campaign,
+    stores: Stores,
+    configurations: Sequence[ConfigurationDoc],
+    theirs: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Make the campaign's document where there is none, and add what it shares to the one that is there."""
+    name, collection = campaign.file.name, stores.collection("campaigns")
+    shared = {c.configuration_id: what_it_says(c) for c in configurations if c.configuration_id in theirs}
+    there = collection.query_one({"campaign": name}, {"_id": 0})
+    if there is None:
+        engine = configurations[-1].engine
+        number = sum(c.engine == engine for c in configurations)
+        made = campaign_doc(campaign, engine, number).model_copy(update={"shared": shared})
+        collection.update([made.model_dump(mode="json")])
+    elif not shared.keys() <= (there.get("shared") or {}).keys():
+        collection.update([{**there, "shared": {**(there.get("shared") or {}), **shared}}])
 
 
 def _restore_jobs(

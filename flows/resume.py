@@ -17,7 +17,7 @@ from ..stores.documents import ConfigurationDoc, VaspStepDoc
 from ..stores.step_runs import StepRuns, step_runs
 from .follow_up import StartingPoint, next_start
 from .killed_run import killed_run
-from .makers import StepMaker, as_before, next_job
+from .makers import StepMaker, as_before, next_job, where_it_began
 
 _BULK = ("frames", "task")
 
@@ -62,13 +62,12 @@ def resumed_job(
     uuid = document.job_uuids[maker.step]
     runs = place.runs(uuid)
     index = 1 if runs is None else len(runs.documents) + 1
-    job = _continued(maker, runs, origin, common) or maker.make(
-        origin.structure, site_order=origin.site_order, **common
-    )
+    began = where_it_began(maker, origin, common["intent"])
+    job = _continued(maker, runs, began, common) or maker.make(origin.structure, site_order=origin.site_order, **common)
     killed = killed_run(place.folders, maker.step, common["sites"])
     if killed is not None:
         job = as_before(maker, killed.history).make(
-            killed.structure, site_order=killed.site_order, history=killed.history, origin=origin, **common
+            killed.structure, site_order=killed.site_order, history=killed.history, origin=began, **common
         )
     job.set_uuid(uuid)
     job.index = index

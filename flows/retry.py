@@ -95,7 +95,7 @@ def next_attempt(configuration: ConfigurationDoc, steps: Mapping[str, Any]) -> C
     attempt, last = configuration.attempt + 1, list(configuration.job_uuids)[-1]
     uuids = {
         step: uuid
-        if step != last and _passed(steps.get(step))
+        if step != last and _passed(steps.get(step), uuid)
         else step_uuid(configuration.campaign, configuration.configuration_id, step, attempt)
         for step, uuid in configuration.job_uuids.items()
     }
@@ -108,8 +108,11 @@ def _is_to_do_again(calculation: Mapping[str, Any]) -> bool:
     return calculation["state"] != "completed" or not (isinstance(energy, int | float) and math.isfinite(energy))
 
 
-def _passed(step: Mapping[str, Any] | None) -> bool:
-    return step is not None and step["document"] == "VaspStepDoc" and bool(step["audit"]["passed"])
+def _passed(step: Mapping[str, Any] | None, uuid: str) -> bool:
+    """Whether a step passed its audit under this uuid: another campaign that shares the configuration has others."""
+    if step is None or step["document"] != "VaspStepDoc":
+        return False
+    return step["uuid"] == uuid and bool(step["audit"]["passed"])
 
 
 def _reasons(calculation: Mapping[str, Any]) -> set[str]:

@@ -18,7 +18,7 @@ from .connect import Stores
 from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding, RunStatistics
 from .other_versions import submitted_versions, versions_that_differ
 from .relations import COUNTING
-from .sharing import BY_CAMPAIGN, by_ids, sharing_of
+from .sharing import registered
 from .step_runs import StepRuns, step_runs
 
 _BULK = ("frames", "task")
@@ -81,10 +81,7 @@ def _keep(stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]) -> None:
 def _as_registered(
     stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]
 ) -> Sequence[ChargeOrderedCalculationDoc]:
-    shared = sharing_of(stores, made[0].campaign).shared if made else {}
-    ids = [document.configuration_id for document in made if document.configuration_id in shared]
-    found = by_ids(stores.collection("configurations"), ids, ["campaign", *BY_CAMPAIGN])
-    told = {c["configuration_id"]: {name: c[name] for name in ("campaign", *BY_CAMPAIGN)} for c in found}
+    told = registered(stores, [document.configuration_id for document in made])
     return [document.model_copy(update=told.get(document.configuration_id, {})) for document in made]
 
 

@@ -116,10 +116,10 @@ def _configuration_problems(stores: Stores, configurations: Sequence[Configurati
     other = [
         c.joint_key
         for c in configurations
-        if c.configuration_id in stored and stored[c.configuration_id]["attempt"] != c.attempt
+        if c.configuration_id in stored and stored[c.configuration_id]["attempt"] < c.attempt  # a later one: `retry`
     ]
     yield from _listed(
-        other, "configurations are at another attempt than in manifest.json", "`valenceflow run` writes them anew"
+        other, "configurations are at an earlier attempt than in manifest.json", "`valenceflow run` writes them anew"
     )
 
 

@@ -75,16 +75,17 @@ def ordering_energies_of(
     if not found:
         said = "; ".join(f"{number} {reason}" for reason, number in left_out.items()) or "there is none"
         raise ValueError(f"no calculation has an energy to fit: {said}; `valenceflow status` says what is missing")
-    kinds = sorted({(d["engine"], d["protocol"], d["protocol_hash"]) for d in found})
+    # One protocol may go by several names, which its hash does not cover.
+    kinds = {(d["engine"], d["protocol_hash"]): d["protocol"] for d in found}
     if len(kinds) > 1:
-        names = " and ".join(f"{name} ({protocol} {digest[:8]})" for name, protocol, digest in kinds)
+        names = " and ".join(f"{name} ({kinds[name, digest]} {digest[:8]})" for name, digest in sorted(kinds))
         raise ValueError(f"energies of {names} cannot be fitted together; choose one by --engine, or by its campaign")
     halves = [_key_of(document).split(".") for document in found]
     return OrderingEnergies(
         working=np.array([bits_from_hex(working, len(cell.working_sites)) for working, _ in halves]),
         charge=np.array([bits_from_hex(charge, len(cell.redox_sites)) for _, charge in halves]),
         energies=np.array([document["energy"] for document in found], dtype=float),
-        source=f"{kinds[0][0]}, protocol {kinds[0][1]}",
+        source=f"{found[0]['engine']}, protocol {found[0]['protocol']}",
         left_out=dict(left_out),
     )
 

@@ -115,6 +115,30 @@ def registered_elsewhere(stores: Collections, campaign: str, ids: Collection[str
     return {c["configuration_id"]: c for c in found if c["campaign"] != campaign}
 
 
+def registered(stores: Collections, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What calculations have of their configuration's campaign: its name and what it alone decides, by id."""
+    names = ("campaign", *BY_CAMPAIGN)
+    found = by_ids(stores.collection("configurations"), ids, names)
+    return {c["configuration_id"]: {name: c[name] for name in names if name in c} for c in found}
+
+
+def put_under_their_campaigns(stores: Collections, ids: Collection[str]) -> None:
+    """Calculations that go by another campaign than their configuration go by that one from now on.
+
+    Two campaigns that are registered at once leave such, and stores of the days before `CampaignDoc.shared`.
+    """
+    told, calculations = registered(stores, ids), stores.collection("calculations")
+    stray = [
+        calculation["calculation_id"]
+        for calculation in by_ids(calculations, ids, ["calculation_id", "campaign"])
+        if calculation["campaign"] != told.get(calculation["configuration_id"], calculation)["campaign"]
+    ]
+    for name in stray:
+        whole = calculations.query_one({"calculation_id": name}, {"_id": 0})
+        if whole is not None:
+            calculations.update([{**whole, **told[whole["configuration_id"]]}])
+
+
 def what_it_says(configuration: ConfigurationDoc) -> dict[str, Any]:
     """What a campaign says of a configuration, to be kept in `CampaignDoc.shared`."""
     return configuration.model_dump(mode="json", include={*BY_CAMPAIGN, *OF_JOBS})

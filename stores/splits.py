@@ -217,7 +217,8 @@ def _drawn(members: Mapping[str, Sequence[FrameEntry]], policy: SplitPolicy) -> 
         strata[_stratum(found, policy.stratify)].append(name)
     places: dict[str, str] = {}
     lacking = dict.fromkeys(SPLITS, 0.0)
-    spared = _are_lesser_part([name for names in strata.values() if len(names) == 1 for name in names], members)
+    alone = sum(len(members[names[0]]) for names in strata.values() if len(names) == 1)
+    spared = alone < min(0.5, policy.fractions[0]) * sum(map(len, members.values()))
     for _, names in sorted(strata.items(), key=lambda item: ((len(item[1]) == 1) != spared, item[0])):
         total = sum(len(members[name]) for name in names)
         for place, fraction in zip(SPLITS, policy.fractions, strict=True):
@@ -229,11 +230,6 @@ def _drawn(members: Mapping[str, Sequence[FrameEntry]], policy: SplitPolicy) -> 
             lacking[place] -= len(members[name])
     _fill_empty(places, members, policy, {name: stratum for stratum, names in strata.items() for name in names})
     return places
-
-
-def _are_lesser_part(names: Sequence[str], members: Mapping[str, Sequence[FrameEntry]]) -> bool:
-    """Whether groups have less than half of all frames."""
-    return 2 * sum(len(members[name]) for name in names) < sum(map(len, members.values()))
 
 
 def _fill_empty(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valenceflow.flows.campaign_file import Campaign
-from valenceflow.flows.manifest import campaign_doc
+from valenceflow.flows.registration import campaign_doc
 from valenceflow.inputs.protocol import Protocol
 from valenceflow.stores.builders_frames import framed
 from valenceflow.stores.connect import Stores

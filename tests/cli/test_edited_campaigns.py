@@ -10,6 +10,7 @@ from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.plan import step_uuid
 from valenceflow.flows.potcar_release import check_release, recorded_titles
 from valenceflow.flows.runner import plan, prepare
+from valenceflow.inputs.protocol import load_protocol
 from valenceflow.stores.connect import sqlite_stores
 
 SPRINGS = ("--engine", "rehearsal:springs")
@@ -139,18 +140,20 @@ def store_contents(path):
     return found
 
 
-def test_potcars_of_another_release_than_the_campaign_used_are_refused(copied, refused, monkeypatch, stub_potcars):
+@pytest.mark.parametrize("campaign", ["small", "another of this store"])
+def test_potcars_of_another_release_than_was_used_are_refused(copied, refused, monkeypatch, stub_potcars, campaign):
     """PMG_VASP_PSP_DIR was pointed elsewhere between two runs; the protocol names no dates."""
-    monkeypatch.setattr(ATOMATE2_SETTINGS, "VASP_CMD", "sh")
+    monkeypatch.setattr(ATOMATE2_SETTINGS, "VASP_CMD", "false")
     monkeypatch.setitem(PYMATGEN_SETTINGS, "PMG_VASP_PSP_DIR", str(stub_potcars))
     recorded = {"engine": {"name": "vasp"}, "potcar_titles": ["PAW_PBE Fe_pv 06Sep2000", "PAW_PBE P 06Sep2000"]}
+    recorded["protocol_hash"] = load_protocol("paper-2026").hash
     stores = sqlite_stores(copied.parent / "small" / "store.sqlite")
-    stores.docs().update({"uuid": "x", "index": 1, "metadata": {"campaign": "small"}, "output": recorded})
+    stores.docs().update({"uuid": "x", "index": 1, "metadata": {"campaign": campaign}, "output": recorded})
     stores.close()
     before = contents(copied)
     said = refused("run", copied, "--engine", "vasp")
     assert "POTCAR Fe_pv is 'PAW_PBE Fe_pv " in said
-    assert "this campaign's calculations used 'PAW_PBE Fe_pv 06Sep2000'" in said
+    assert "store.sqlite used 'PAW_PBE Fe_pv 06Sep2000'" in said
     assert "point PMG_VASP_PSP_DIR back" in said
     assert contents(copied) == before
 
@@ -159,6 +162,7 @@ def test_the_same_release_is_gone_on_with(copied, stub_potcars):
     with sqlite_stores(copied.parent / "small" / "store.sqlite").job_store() as job_store:
         titles = job_store.docs_store.query_one({"output.document": "VaspStepDoc"})["output"]["potcar_titles"]
     stores = sqlite_stores(copied.parent / "small" / "store.sqlite")
-    assert recorded_titles(stores, "small", SPRINGS[1]) >= set(titles)
-    check_release(stores, "small", SPRINGS[1], ["Na_pv", "Fe_pv", "Ga_d", "P", "O"], "PBE_54")
+    protocol = load_protocol("paper-2026").hash
+    assert recorded_titles(stores, protocol, SPRINGS[1]) >= set(titles)
+    check_release(stores, protocol, SPRINGS[1], ["Na_pv", "Fe_pv", "Ga_d", "P", "O"], "PBE_54")
     stores.close()

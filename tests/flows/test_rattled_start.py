@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from pymatgen.io.vasp import Poscar
+from valenceflow.flows.campaign import configuration_flow, unrelaxed
+from valenceflow.flows.campaign_file import read_campaign
+from valenceflow.flows.dry_run import write_inputs
+from valenceflow.flows.follow_up import StartingPoint
+from valenceflow.flows.makers import where_it_began
+from valenceflow.flows.plan import plan_configurations
 from valenceflow.flows.rattled_start import rattled_start
 from valenceflow.flows.two_step import TwoStepRelaxMaker
 from valenceflow.inputs.protocol import load_protocol
+from valenceflow.inputs.substitution import charge_sites
 from valenceflow.stores.documents import StepIntent
 from valenceflow.stores.trajectories import step_trajectory
 
@@ -80,3 +88,34 @@ def test_every_run_of_an_attempt_starts_alike_and_another_attempt_elsewhere(half
     assert start("rescue static", configuration_id="a") == unmoved
     assert start(rule=load_protocol("paper-2026"), configuration_id="a") == unmoved
     assert rattled_start(structure, "relax", protocol, None).frac_coords.tolist() != unmoved
+
+
+def test_what_goes_on_knows_where_its_step_began(done, protocol, half_filled):
+    """A rescue after a resumed run starts where a live run's would."""
+    first, second = done.documents["surrogate relax"], done.documents["relax"]
+    maker = TwoStepRelaxMaker.from_protocol(protocol).relax_maker
+    given = StartingPoint(structure=first.structure, site_order=first.site_order)
+    began = where_it_began(maker, given, StepIntent(configuration_id="some"))
+    sites = charge_sites(half_filled(high=(1, 3)), second.couple)
+    prepared = maker.prepare(began.structure, sites, began.site_order)
+    ran = step_trajectory(done.stores, second.uuid)
+    assert prepared.site_order == second.site_order
+    assert moved(second, prepared.structure.frac_coords, np.array(ran.frac_coords[0])).max() < 1e-6
+
+
+def test_the_inputs_of_a_dry_run_are_those_of_the_run(tmp_path, write_campaign, rehearse):
+    (tmp_path / "rattled.yaml").write_text("extends: paper-2026\nrattle: 0.05\n")
+    sodium = {"Na": {"fraction": "1/2", "orderings": {"lowest": 1}}}
+    charge = {"lowest": 1}
+    path = write_campaign(tmp_path, working_ion=sodium, charge=charge, protocol="rattled.yaml", end_members=True)
+    campaign = read_campaign(path)
+    full = next(c for c in plan_configurations(campaign, "rehearsal:springs") if c.fraction == 1)
+    write_inputs(campaign, "rehearsal:springs", tmp_path / "inputs", only=[full.joint_key])
+    (written,) = (tmp_path / "inputs").glob("*/*/POSCAR")
+    done = rehearse(configuration_flow(campaign, full, None), tmp_path)
+    ran = Poscar.from_file(done.folders["relax"] / "POSCAR.gz", check_for_potcar=False).structure
+    looked_at = Poscar.from_file(written, check_for_potcar=False).structure
+    assert np.allclose(looked_at.frac_coords, ran.frac_coords, atol=1e-9)
+    ideal = unrelaxed(campaign, full)[0]
+    farthest = ideal.lattice.get_all_distances(ideal.frac_coords, ran.frac_coords).min(axis=1).max()
+    assert 0.01 < farthest <= LARGEST

@@ -3,8 +3,9 @@
 import pytest
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.manifest import MANIFEST_FILE, read_manifest
-from valenceflow.flows.retry import mark_for_retry
-from valenceflow.flows.runner import make_folder, plan, prepare
+from valenceflow.flows.rebuild import rebuild
+from valenceflow.flows.retry import mark_for_retry, next_attempt
+from valenceflow.flows.runner import campaign_stores, make_folder, plan, prepare
 from valenceflow.stores.builders import build_calculations
 from valenceflow.stores.documents import FailureDoc, StepIntent
 from valenceflow.stores.failure_groups import failure_groups
@@ -131,3 +132,52 @@ def test_what_a_campaign_alone_decides_are_fields_of_configurations_and_calculat
 
     for model in (ConfigurationDoc, ChargeOrderedCalculationDoc):
         assert set(BY_CAMPAIGN) <= set(model.model_fields)
+
+
+def test_a_step_that_passed_is_kept_by_the_campaign_whose_job_it_was_and_by_no_other(both):
+    first, second = both
+    mine = next(c for c in read_manifest(second.folder) if c.fraction == 0.5)
+    theirs = next(c for c in read_manifest(first.folder) if c.configuration_id == mine.configuration_id)
+    passed = {"document": "VaspStepDoc", "audit": {"passed": True}, "uuid": mine.job_uuids["surrogate relax"]}
+    kept, new = (next_attempt(c, {"surrogate relax": passed}).job_uuids["surrogate relax"] for c in (mine, theirs))
+    assert kept == mine.job_uuids["surrogate relax"]
+    assert new not in {kept, theirs.job_uuids["surrogate relax"]}
+
+
+def test_a_store_in_which_a_later_campaign_took_a_configuration_over_is_mended_by_the_next_run(both):
+    first, second = both
+    mine = next(c for c in read_manifest(second.folder) if c.fraction == 0.5)
+    theirs = next(c for c in read_manifest(first.folder) if c.configuration_id == mine.configuration_id)
+    fail(first, theirs)
+    stores = open_again(first).stores
+    for name in ("first", "second"):  # as they were before `CampaignDoc.shared`
+        campaigns = stores.collection("campaigns")
+        campaigns.update([{**campaigns.query_one({"campaign": name}, {"_id": 0}), "shared": {}}])
+    stores.collection("configurations").update([mine.model_dump(mode="json")])
+    assert counts(stores, "second")[0.5] == (1, {})
+    for campaign in both:
+        open_again(campaign).stores.close()
+        assert counts(stores, "first")[0.5] == (10, {"failed": 1})
+    assert counts(stores, "second")[0.5] == (2, {"failed": 1})
+    (found,) = stores.collection("calculations").query({})
+    assert (found["campaign"], found["stratum"]) == ("second", "sample")
+
+
+def test_both_campaigns_are_rebuilt_in_either_order_at_the_last_attempt(both):
+    first, second = both
+    mine = next(c for c in read_manifest(second.folder) if c.fraction == 0.5)
+    fail(second, mine)
+    mark_for_retry(second, ENGINE)
+    for order in ((first, second), (second, first)):
+        for file in second.folder.parent.glob("store.sqlite*"):
+            file.unlink()
+        for campaign in (*order, *order):
+            done = rebuild(campaign, campaign_stores(campaign))
+            assert done.differing == []
+        stores = campaign_stores(first)
+        assert counts(stores, "first") == {1.0: (1, {}), 0.5: (10, {}), 0.0: (1, {})}
+        assert counts(stores, "second") == {1.0: (1, {}), 0.5: (2, {}), 0.0: (1, {})}
+        stored = stores.collection("configurations").query_one({"configuration_id": mine.configuration_id})
+        assert (stored["campaign"], stored["attempt"]) == (order[0].file.name, 2)
+        for campaign in both:
+            assert list(document_problems(stores, campaign.file.name, read_manifest(campaign.folder))) == []

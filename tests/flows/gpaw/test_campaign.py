@@ -8,9 +8,9 @@ from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.dry_run import write_inputs
 from valenceflow.flows.engines import check_fault, engine_name
 from valenceflow.flows.gpaw.maker import GpawStepMaker
-from valenceflow.flows.manifest import campaign_doc
 from valenceflow.flows.plan import plan_configurations
 from valenceflow.flows.preflight import check_engine, worker_environment
+from valenceflow.flows.registration import campaign_doc
 from valenceflow.flows.vasp_job import ChargeOrderedVaspMaker
 from valenceflow.inputs.protocol import load_protocol
 
