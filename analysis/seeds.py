@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..potentials.evaluation.rankings import TIE_EV
+from ..potentials.evaluation.rankings import finds_lowest
 from ..potentials.evaluation.scores import Achieved, ModelScores, Ranking
 from ..stores.relative_energy import EV_TO_MEV
 from .model_results import same_data_set
@@ -143,15 +143,8 @@ def _group(name: str, of: Sequence[Ranking]) -> GroupSummary:
         spearman=_mean([score.spearman for score in scores]),
         kendall=_mean([score.kendall for score in scores]),
         undefined=sum(score.kendall is None for score in scores),
-        lowest_found=sum(_finds_lowest(ranking) for ranking in of),
+        lowest_found=sum(finds_lowest(ranking) for ranking in of),
     )
-
-
-def _finds_lowest(ranking: Ranking) -> bool:
-    """Whether every other structure lies above the reference's lowest by more than a tie."""
-    lowest = int(np.argmin(ranking.reference_energies))
-    others = [energy - ranking.energies[lowest] for i, energy in enumerate(ranking.energies) if i != lowest]
-    return min(others) > TIE_EV
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -160,7 +160,7 @@ def _search(folder: Path) -> SearchCourse:
     from ..analysis.search_course import SearchCourse  # noqa: PLC0415
     from ..search.record import read_evaluations, read_settings  # noqa: PLC0415
     from .search_subject import read_subject_of  # noqa: PLC0415
-    from .wording import searched_under  # noqa: PLC0415
+    from .wording import searched, searched_under  # noqa: PLC0415
 
     settings, (_, subject) = read_settings(folder), read_subject_of(folder)
     cell = subject.cell
@@ -169,7 +169,7 @@ def _search(folder: Path) -> SearchCourse:
     if not found:
         raise ValueError(f"{folder}: nothing was evaluated yet; `valenceflow search run` goes on there")
     return SearchCourse(
-        title=f"{settings['searcher']} over {settings['orderings']}, {size}",
+        title=f"{searched(settings)}, {size}",
         source=searched_under(settings),
         working_ion=cell.host.working_ion,
         names=tuple(str(e.key) for e in found),

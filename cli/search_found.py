@@ -15,7 +15,7 @@ from ..search.results import FoundOrdering, found_orderings, missing_end_members
 from .ordering_subject import Subject
 from .search_subject import SUBJECT, WRITTEN_ANEW, SubjectOptions, read_subject_of
 from .tables import plain_table
-from .wording import trained_on_rehearsals
+from .wording import searched, trained_on_rehearsals
 
 _SAME = ("host_content", "supercell", "couple", "evaluator")
 """What searches have to have in common for their energies to be compared."""
@@ -49,7 +49,7 @@ class Found:
         """What to print: a head, a table, what is missing."""
         yield from self.marks
         cell = self.subject.cell
-        how = f"{self.settings['searcher']} over {self.settings['orderings']}"
+        how = searched(self.settings)
         yield (
             f"{cell.host.name} {supercell_text(cell.matrix)}, {how} under {self.settings['evaluator']['model']}: "
             f"{self.counts['evaluations']} evaluated, {self.counts['failed']} failed"

@@ -34,6 +34,12 @@ def trained_on_rehearsals(engines: Iterable[str]) -> list[str]:
     ]
 
 
+def searched(settings: Mapping[str, Any]) -> str:
+    """Searcher and what it searched over, from a search's settings."""
+    nested = ", their charges nested" if settings.get("nested") else ""
+    return f"{settings['searcher']} over {settings['orderings']}{nested}"
+
+
 def searched_under(settings: Mapping[str, Any]) -> str:
     """The potential of a search, from its settings, with whose numbers it learned."""
     evaluator = settings["evaluator"]

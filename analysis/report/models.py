@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...potentials.evaluation.comparison import comparison_rows
+from ...potentials.evaluation.rankings import finds_lowest
 from ...potentials.evaluation.scores import ErrorScore, ModelScores, Ranking, read_scores
 from ...stores.relations import rehearsal_note
 from .pictures import data_uri
@@ -186,7 +187,7 @@ def _size(value: Any) -> float | None:
 def _ranking_text(ranking: Ranking) -> str:
     score = ranking.with_reference
     parts = [str(score.n), *(_text(value) for value in (score.spearman, score.kendall, score.mae_centred))]
-    return ", ".join([*parts, "lowest" if ranking.reference_lowest else "not lowest"])
+    return ", ".join([*parts, "lowest found" if finds_lowest(ranking) else "lowest not found"])
 
 
 def _text(value: Any) -> str:

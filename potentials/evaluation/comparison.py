@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .rankings import finds_lowest
 from .scores import ModelScores
 
 MEV = 1000.0
@@ -74,7 +75,7 @@ def _mean_of_rankings(name: str, which: str) -> Callable[[ModelScores, str], flo
 
 
 def _lowest(scores: ModelScores, start: str) -> str | None:
-    found = [r.reference_lowest for r in scores.rankings if r.start == start]
+    found = [finds_lowest(ranking) for ranking in scores.rankings if ranking.start == start]
     return f"{sum(found)} of {len(found)}" if found else None
 
 
@@ -91,6 +92,6 @@ _OF_A_START: dict[str, Callable[[ModelScores, str], Any]] = {
     "Kendall, mean over groups": _mean_of_rankings("kendall", "with_reference"),
     "Kendall without the reference": _mean_of_rankings("kendall", "without_reference"),
     "relative energy MAE, eV per cell": _mean_of_rankings("mae", "with_reference"),
-    "reference lowest, groups": _lowest,
+    "lowest found, groups": _lowest,
     "hull MAE, meV/f.u.": _hull,
 }

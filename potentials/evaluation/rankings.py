@@ -71,6 +71,13 @@ def rank_structures(
     )
 
 
+def finds_lowest(ranking: Ranking) -> bool:
+    """Whether the structure that is lowest in the reference is below every other by more than a tie."""
+    lowest = int(np.argmin(ranking.reference_energies))
+    others = [energy - ranking.energies[lowest] for i, energy in enumerate(ranking.energies) if i != lowest]
+    return min(others) > TIE_EV
+
+
 def _score(
     true: NDArray[np.float64],
     found: NDArray[np.float64],

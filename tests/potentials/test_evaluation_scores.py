@@ -10,7 +10,7 @@ from pymatgen.core import Composition
 from valenceflow.potentials.evaluation.errors import Predictions, atom_names, error_scores
 from valenceflow.potentials.evaluation.hull import HullPoint, hull_score
 from valenceflow.potentials.evaluation.orderings import VALENCE_GAP, bond_valences, read_by_valences
-from valenceflow.potentials.evaluation.rankings import rank_structures
+from valenceflow.potentials.evaluation.rankings import finds_lowest, rank_structures
 from valenceflow.potentials.labelling import atoms_of_ordering
 
 
@@ -65,6 +65,7 @@ def test_a_ranking_without_ranks_says_none_and_broken_input_is_refused():
     assert flat.with_reference.spearman is None
     assert flat.with_reference.mae == pytest.approx(1.5)
     assert flat.reference_lowest
+    assert not finds_lowest(flat)  # a tie is no find
     with pytest.raises(ValueError, match="lengths must be equal"):
         rank_structures("g", "ideal", ["a"], [0, 1], [1, 2])
     with pytest.raises(ValueError, match="needs two structures or more"):

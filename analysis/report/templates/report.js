@@ -108,7 +108,9 @@
       });
     });
     const mixed = ([, structure]) => structure.meant && structure.meant.includes(1) && structure.meant.includes(0);
-    const first = Object.entries(structures).find(mixed) || Object.entries(structures)[0];
+    const kept = ([, structure]) => structure.achieved && structure.achieved.join() === structure.meant.join();
+    const entries = Object.entries(structures);
+    const first = entries.find((entry) => mixed(entry) && kept(entry)) || entries.find(mixed) || entries[0];
     show(first[0]);
     return show;
   }
