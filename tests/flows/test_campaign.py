@@ -74,9 +74,10 @@ def test_another_attempt_has_jobs_and_a_folder_of_its_own(campaign, configuratio
     assert run_folder(tmp_path, again) != run_folder(tmp_path, configuration)
     assert next_attempt(configuration, {}).job_uuids == again.job_uuids
     # A step that passed is not run again: it keeps its job.
-    passed = {"surrogate relax": {"document": "VaspStepDoc", "audit": {"passed": True}}}
+    mine = configuration.job_uuids["surrogate relax"]
+    passed = {"surrogate relax": {"document": "VaspStepDoc", "audit": {"passed": True}, "uuid": mine}}
     kept = next_attempt(configuration, passed).job_uuids
-    assert kept["surrogate relax"] == configuration.job_uuids["surrogate relax"]
+    assert kept["surrogate relax"] == mine
     assert kept["relax"] == again.job_uuids["relax"]
 
 
