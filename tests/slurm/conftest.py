@@ -145,8 +145,8 @@ class Trial:
                 time.sleep(0.5)
 
     def has_left(self, name: str) -> Callable[[], bool]:
-        """Whether some job has written a file that is not empty."""
-        return lambda: any(p.stat().st_size for p in self.campaign.path.parent.glob(f"work/*/*/*/*/{name}"))
+        """Whether some job has written a file that is not empty; packed where the job has ended since."""
+        return lambda: any(p.stat().st_size for p in self.campaign.path.parent.glob(f"work/*/*/*/*/{name}*"))
 
     def states(self) -> list[str]:
         """State of every job."""
