@@ -17,10 +17,9 @@ from ..inputs.substitution import ChargeSites
 from ..stores.documents import StepIntent
 from .campaign import configuration_jobs
 from .campaign_file import Campaign
-from .follow_up import StartingPoint
 from .gpaw.maker import GpawStepMaker
 from .launch import run_folder
-from .makers import StepMaker, where_it_began
+from .makers import StepMaker, first_structure
 from .metal import METAL, metal_maker, metal_sites, plan_metal
 from .plan import plan_configurations
 from .preflight import check_launch_settings, check_protocol
@@ -82,16 +81,12 @@ def write_inputs(
         for number, (maker, structure, sites) in enumerate(configuration_jobs(campaign, document), start=1):
             step = place / f"{number}-{maker.step.replace(' ', '-')}"
             intent = StepIntent(configuration_id=document.configuration_id, attempt=document.attempt)
-            _write_step(maker, where_it_began(maker, _given(structure), intent).structure, sites, step)
+            _write_step(maker, first_structure(maker, structure, intent), sites, step)
             written.steps += 1
             if number > 1:
                 (step / PLACEHOLDER_FILE).write_text(_PLACEHOLDER, encoding="utf-8")
                 written.placeholders += 1
     return written
-
-
-def _given(structure: Structure) -> StartingPoint:
-    return StartingPoint(structure=structure, site_order=None)
 
 
 def _without_metal(only: Sequence[str]) -> list[str]:

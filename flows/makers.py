@@ -60,18 +60,10 @@ def next_job(
     return follow_up(maker, document, context, after, origin)
 
 
-def where_it_began(maker: StepMaker, given: StartingPoint, intent: StepIntent | None) -> StartingPoint:
-    """The geometry that a step's first run started from, which a protocol may have rattled.
-
-    Parameters
-    ----------
-    maker : of the step.
-    given : what the step was given.
-    intent : configuration and attempt.
-    """
+def first_structure(maker: StepMaker, given: Structure, intent: StepIntent | None) -> Structure:
+    """What the first run of a step starts from, where it is given a structure: the protocol may rattle it."""
     protocol = maker.protocol if isinstance(maker, GpawStepMaker) else maker.input_set_generator.protocol
-    structure = rattled_start(given.structure, maker.step, protocol, intent)
-    return StartingPoint(structure=structure, site_order=given.site_order)
+    return rattled_start(given, maker.step, protocol, intent)
 
 
 def as_before(maker: StepMaker, history: RunHistory) -> StepMaker:

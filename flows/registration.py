@@ -39,9 +39,11 @@ def put_campaign(campaign: Campaign, engine: str, configurations: Sequence[Confi
 
 def raised(theirs: Mapping[str, Mapping[str, Any]], configurations: Sequence[ConfigurationDoc]) -> list[dict[str, Any]]:
     """Configurations of other campaigns that this one was told to try again: their documents at the later attempt."""
-    later = [c for c in configurations if c.attempt > theirs.get(c.configuration_id, {"attempt": c.attempt})["attempt"]]
-    found = [_at_attempt(ConfigurationDoc.model_validate(theirs[c.configuration_id]), c.attempt) for c in later]
-    return [configuration.model_dump(mode="json") for configuration in found]
+    return [
+        _at_attempt(ConfigurationDoc.model_validate(theirs[c.configuration_id]), c.attempt).model_dump(mode="json")
+        for c in configurations
+        if c.configuration_id in theirs and c.attempt > theirs[c.configuration_id]["attempt"]
+    ]
 
 
 def campaign_doc(campaign: Campaign, engine: str, n_configurations: int) -> CampaignDoc:

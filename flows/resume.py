@@ -17,7 +17,7 @@ from ..stores.documents import ConfigurationDoc, VaspStepDoc
 from ..stores.step_runs import StepRuns, step_runs
 from .follow_up import StartingPoint, next_start
 from .killed_run import killed_run
-from .makers import StepMaker, as_before, next_job, where_it_began
+from .makers import StepMaker, as_before, first_structure, next_job
 
 _BULK = ("frames", "task")
 
@@ -62,7 +62,7 @@ def resumed_job(
     uuid = document.job_uuids[maker.step]
     runs = place.runs(uuid)
     index = 1 if runs is None else len(runs.documents) + 1
-    began = where_it_began(maker, origin, common["intent"])
+    began = origin.model_copy(update={"structure": first_structure(maker, origin.structure, common["intent"])})
     job = _continued(maker, runs, began, common) or maker.make(origin.structure, site_order=origin.site_order, **common)
     killed = killed_run(place.folders, maker.step, common["sites"])
     if killed is not None:

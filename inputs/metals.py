@@ -73,6 +73,7 @@ def metal_protocol(protocol: Protocol, element: str) -> Protocol:
         incar={tag: value for tag, value in incar.items() if value is not None},
         hubbard_u={},
         nupdown="free",
+        rattle=None,
         k_mesh=KMesh(rule="same density", mesh=mesh, cell_lengths=lengths, length=length).model_dump(mode="json"),
     )
     return Protocol.model_validate(fields)

@@ -38,6 +38,8 @@ _NOT_PHYSICS = frozenset(
     {"name", "title", "source", "output", "limits", "max_stress_kbar", "volume_bound", "axis_bound"}
 )
 _OUTPUT_TAGS = ("LORBIT", "LWAVE", "LCHARG")
+LARGEST_RATTLE = 0.3
+"""A; two atoms of a bond that both move farther may break it."""
 
 
 class _Frozen(BaseModel):
@@ -113,8 +115,6 @@ class Protocol(_Frozen):
     rattle: float | None = Field(
         default=None,
         description="largest random displacement of every atom before the redox element is relaxed, A; None: none",
-        gt=0,
-        le=0.3,
     )
 
     potcar: Potcars
@@ -152,6 +152,16 @@ class Protocol(_Frozen):
         if set(tags) != set(LIMIT_TAGS) or min(tags.values()) < 1:
             raise ValueError(f"give exactly {' and '.join(LIMIT_TAGS)}, both at least 1, not {tags}")
         return dict(sorted(tags.items()))
+
+    @field_validator("rattle", mode="after")
+    @classmethod
+    def _small_rattle(cls, largest: float | None) -> float | None:
+        if largest is not None and not 0 < largest <= LARGEST_RATTLE:
+            raise ValueError(
+                f"{largest:g} A must be above 0 and at most {LARGEST_RATTLE:g}, such as 0.05; `rattle: null` takes an "
+                "inherited value away"
+            )
+        return largest
 
     @field_validator("hubbard_u", mode="after")
     @classmethod

@@ -18,7 +18,7 @@ from .connect import Stores
 from .documents import Audit, ChargeOrderedCalculationDoc, ConfigurationDoc, FailureDoc, Finding, RunStatistics
 from .other_versions import submitted_versions, versions_that_differ
 from .relations import COUNTING
-from .sharing import registered
+from .sharing import fields_of_their_campaigns
 from .step_runs import StepRuns, step_runs
 
 _BULK = ("frames", "task")
@@ -81,7 +81,7 @@ def _keep(stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]) -> None:
 def _as_registered(
     stores: Stores, made: Sequence[ChargeOrderedCalculationDoc]
 ) -> Sequence[ChargeOrderedCalculationDoc]:
-    told = registered(stores, [document.configuration_id for document in made])
+    told = fields_of_their_campaigns(stores, [document.configuration_id for document in made])
     return [document.model_copy(update=told.get(document.configuration_id, {})) for document in made]
 
 

@@ -115,7 +115,7 @@ def registered_elsewhere(stores: Collections, campaign: str, ids: Collection[str
     return {c["configuration_id"]: c for c in found if c["campaign"] != campaign}
 
 
-def registered(stores: Collections, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def fields_of_their_campaigns(stores: Collections, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What calculations have of their configuration's campaign: its name and what it alone decides, by id."""
     names = ("campaign", *BY_CAMPAIGN)
     found = by_ids(stores.collection("configurations"), ids, names)
@@ -127,7 +127,7 @@ def put_under_their_campaigns(stores: Collections, ids: Collection[str]) -> None
 
     Two campaigns that are registered at once leave such, and stores of the days before `CampaignDoc.shared`.
     """
-    told, calculations = registered(stores, ids), stores.collection("calculations")
+    told, calculations = fields_of_their_campaigns(stores, ids), stores.collection("calculations")
     stray = [
         calculation["calculation_id"]
         for calculation in by_ids(calculations, ids, ["calculation_id", "campaign"])

@@ -6,8 +6,7 @@ from pymatgen.io.vasp import Poscar
 from valenceflow.flows.campaign import configuration_flow, unrelaxed
 from valenceflow.flows.campaign_file import read_campaign
 from valenceflow.flows.dry_run import write_inputs
-from valenceflow.flows.follow_up import StartingPoint
-from valenceflow.flows.makers import where_it_began
+from valenceflow.flows.makers import first_structure
 from valenceflow.flows.plan import plan_configurations
 from valenceflow.flows.rattled_start import rattled_start
 from valenceflow.flows.two_step import TwoStepRelaxMaker
@@ -94,10 +93,9 @@ def test_what_goes_on_knows_where_its_step_began(done, protocol, half_filled):
     """A rescue after a resumed run starts where a live run's would."""
     first, second = done.documents["surrogate relax"], done.documents["relax"]
     maker = TwoStepRelaxMaker.from_protocol(protocol).relax_maker
-    given = StartingPoint(structure=first.structure, site_order=first.site_order)
-    began = where_it_began(maker, given, StepIntent(configuration_id="some"))
+    began = first_structure(maker, first.structure, StepIntent(configuration_id="some"))
     sites = charge_sites(half_filled(high=(1, 3)), second.couple)
-    prepared = maker.prepare(began.structure, sites, began.site_order)
+    prepared = maker.prepare(began, sites, first.site_order)
     ran = step_trajectory(done.stores, second.uuid)
     assert prepared.site_order == second.site_order
     assert moved(second, prepared.structure.frac_coords, np.array(ran.frac_coords[0])).max() < 1e-6

@@ -45,3 +45,9 @@ def test_the_metals_hash_is_its_own_and_moves_with_the_protocol():
     assert metal_protocol(other, "Na").hash != metal_protocol(PAPER, "Na").hash
     gpaw = load_protocol("gpaw")
     assert metal_protocol(gpaw, "Na").hash == metal_protocol(gpaw.for_engine("vasp"), "Na").hash
+
+
+def test_a_metal_is_not_rattled():
+    rattled = metal_protocol(PAPER.model_copy(update={"rattle": 0.05}), "Na")
+    assert rattled.rattle is None
+    assert rattled.hash == metal_protocol(PAPER, "Na").hash

@@ -221,6 +221,9 @@ def test_a_missing_file_is_told_the_known_ones(tmp_path):
         ("incar: {ISPIN: 1}", r"ISPIN = 1: charge states are read from moments"),
         ("output: {LORBIT: 0}", r"LORBIT = 0 prints no site moments"),
         ("limits: {NSW: 0}", r"both at least 1"),
+        ("rattle: 0", r"rattle: 0 A must be above 0 and at most 0.3, such as 0.05; `rattle: null` takes"),
+        ("rattle: .nan", r"rattle: nan A must be above 0"),
+        ("rattle: 1", r"rattle: 1 A must be above 0 and at most 0.3"),
         ("hubbard_u: {O: 5}", r"O is no d element"),
         ("hubbard_u: {Fe: 0}", r"Fe: U = 0.0 eV must be positive; `Fe: null`"),
         (
