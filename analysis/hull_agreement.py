@@ -112,13 +112,15 @@ def source_of(calculations: Sequence[Mapping[str, Any]]) -> str:
     """
     if not calculations:
         raise ValueError("no calculation counts yet; `valenceflow status CAMPAIGN.yaml` says what is missing")
-    for name, option in (("host", "--store"), ("engine", "--engine"), ("protocol_hash", "--store")):
+    for name, remedy in (
+        ("host", "take one (--store, or one campaign)"),
+        ("engine", "take one (--engine, or one campaign)"),
+        ("protocol_hash", "where a campaign's protocol has changed, give it another `name:` and run it"),
+    ):
         kinds = sorted({str(c[name]) for c in calculations})
         if len(kinds) > 1:
             what = name.removesuffix("_hash")
-            raise ValueError(
-                f"energies of the {what}s {', '.join(kinds)} do not compare; take one ({option}, or one campaign)"
-            )
+            raise ValueError(f"energies of the {what}s {', '.join(kinds)} do not compare; {remedy}")
     first = calculations[0]
     return f"{first['engine']}, protocol {first['protocol']}"
 

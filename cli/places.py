@@ -82,7 +82,29 @@ def _refuse_no_store(stores: Stores, campaign: Path, name: str, folder: Path) ->
         )
     if is_starting(campaign):
         raise ValueError(f"campaign {name} is being started: its run chooses orderings; ask again in a minute")
-    raise ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
+    raise _not_started(name, campaign)
+
+
+def _not_started(name: str, campaign: Path) -> ValueError:
+    return ValueError(f"campaign {name} has not been started; start it with `valenceflow run {campaign}`")
+
+
+def refuse_not_started(place: Place, campaign: Path | None) -> None:
+    """Refuse a campaign that the store of others knows nothing of: an empty answer would look like a result.
+
+    Raises
+    ------
+    ValueError
+        If it was never run and is not being started.
+    """
+    from ..flows.lock import is_running, is_starting  # noqa: PLC0415 - start-up
+
+    if campaign is None or place.name is None or place.folder is None:
+        return
+    if (place.folder / "manifest.json").exists() or is_running(place.folder) or is_starting(campaign):
+        return
+    if place.stores.collection("campaigns").query_one({"campaign": place.name}, ["campaign"]) is None:
+        raise _not_started(place.name, campaign)
 
 
 def open_store(path: Path) -> Stores:

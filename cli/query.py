@@ -12,7 +12,7 @@ import typer
 
 from ..stores.relations import COUNTING, LOST
 from .completion import complete_columns, complete_engine, complete_ordering, complete_sort, complete_state
-from .places import CampaignArgument, JsonOption, StoreOption, find_place
+from .places import CampaignArgument, JsonOption, StoreOption, find_place, refuse_not_started
 from .wording import AS_MEANT, LOST_ORDERING, SHORT_NAMES, counted, ordering_text, rehearsal_note, shell_words
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def query(
     form = "json" if as_json else form
     _check_words(ordering, state, form, frames)
     place = find_place(campaign, store)
+    refuse_not_started(place, campaign)
     question = Question(
         kind="frames" if frames else "calculations",
         campaign=place.name,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .metal import metal_line
-from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place
+from .places import CampaignArgument, JsonOption, Place, StoreOption, find_place, refuse_not_started
 from .status_states import (
     as_plain,
     cost_line,
@@ -133,6 +133,7 @@ def status(
 ) -> None:
     """Show how far a campaign is and what to type next."""
     place = find_place(campaign, store)
+    refuse_not_started(place, campaign)
     queues = _ask_queues(place)
     running = _bring_up_to_date(campaign, place, queues)
     for queue in queues.values():

@@ -51,3 +51,9 @@ def test_figures_and_report_of_the_second_have_what_the_first_computed(both, cal
     answer = call("report", second, "--out", tmp_path / "report.html")
     assert answer.code == 0, answer
     assert "3 calculations" in answer.out
+
+
+def test_a_campaign_that_was_not_run_is_no_empty_result_of_the_common_store(both, refused, write_campaign):
+    third = write_campaign(both[0].parent, "third.yaml", name="third", store="store.yaml")
+    for command in ("status", "query"):
+        assert "campaign third has not been started; start it with `valenceflow run" in refused(command, third)
