@@ -83,7 +83,9 @@ def test_mixed_engines_missing_ends_one_composition_and_numbers_that_are_none_ar
     half = calculation("3.5", 0.5, -44.4)
     with pytest.raises(ValueError, match="engines rehearsal:springs, vasp do not compare; take one \\(--engine"):
         hull_of_calculations([*ends, {**half, "engine": "rehearsal:springs"}])
-    with pytest.raises(ValueError, match="protocols p, q do not compare; where a campaign.s protocol has changed, give it another"):
+    with pytest.raises(
+        ValueError, match=r"protocols p, q do not compare; where a campaign.s protocol has changed, give it another"
+    ):
         hull_of_calculations([*ends, {**half, "protocol_hash": "q"}])
     with pytest.raises(
         ValueError, match=r"no energy that counts at x = 0.*`valenceflow run my\.yaml --engine vasp` makes"
